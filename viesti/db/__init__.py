@@ -1,0 +1,1 @@
+"""The database room: tables, migrations, the pool, signals, and the embedded server."""
