@@ -1,0 +1,72 @@
+"""What a send asks for and what it answers; decoded straight from the request's body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from viesti.domain.contacts.models import ContactInput
+
+
+class AttributeFilter(msgspec.Struct, frozen=True):
+    """One attribute clause; the base contract says ``name``, newer clients ``attribute``."""
+
+    name: str | None = None
+    attribute: str | None = None
+    comparator: str = "="
+    value: str | int | float | bool | list[str | int | float | bool] | None = None
+
+
+class SendFilters(msgspec.Struct, frozen=True):
+    """Clauses are joined by AND; the tags among themselves too."""
+
+    tags: list[str] = []
+    attributes: list[AttributeFilter | str] = []
+
+
+class GroupRef(msgspec.Struct, frozen=True):
+    id: str | None = None
+
+
+class PhoneNumberFilter(msgspec.Struct, frozen=True):
+    group: GroupRef | None = None
+
+
+class MediaInput(msgspec.Struct, frozen=True):
+    url: str | None = None
+
+
+class SendRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """``SendMessagesRequest`` of the contract; unknown fields are ignored."""
+
+    contacts: list[ContactInput] | None = None
+    conversations: list[str] | None = None
+    filters: SendFilters | None = None
+    phone_number_filter: PhoneNumberFilter | None = None
+    template: str | None = None
+    type: str | None = None
+    media: list[MediaInput] | None = None
+    conversation_strategy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WakeHint:
+    """Tells a dispatcher that ``lane_id`` has texts from ``not_before`` on."""
+
+    account_id: UUID
+    lane_id: UUID
+    priority: int
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SendAnswer:
+    """The body's ``data`` and what to wake once the transaction is committed."""
+
+    data: dict[str, Any]
+    wake: list[WakeHint] = field(default_factory=list[WakeHint])
+    has_events: bool = False
