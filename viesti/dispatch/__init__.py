@@ -1,0 +1,1 @@
+"""MT: leases binds and lanes, paces, submits, and commits what the carrier answered."""

@@ -47,7 +47,7 @@ class Draft:
 
     @property
     def text_hash(self) -> bytes:
-        return hashlib.blake2b(self.text.encode(), digest_size=16).digest()
+        return hashlib.blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ def compose(draft: Draft, wording: Wording) -> None:
         text = f"{text}\n{url}" if text else url
     if wording.notice and contact.opted_in_at is None and contact.noticed_at is None:
         text = f"{text}\n{wording.notice}"
-    if wording.smart:
-        text = smart_encode(text)
     # PostgreSQL stores no NUL, and no handset shows one.
     text = text.replace("\x00", "")
+    if wording.smart:
+        text = smart_encode(text)
     draft.text = text
     if not text.strip():
         draft.fail("MSG-011")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -23,8 +22,6 @@ MESSAGE_NOT_FOUND = "MSG-002"
 # A failure that the carrier reported about the handset; clients ask for it by its old name.
 UNDELIVERED = "undelivered"
 UNDELIVERED_CODE = "MSG-019"
-# Ids carry the clock of the machine that made them; machines may differ by this much.
-CLOCK_SKEW = timedelta(minutes=5)
 
 _SELECT = """
 SELECT m.id, m.job_id, m.contact_id, m.mobile, c.country, c.first_name, c.last_name, c.email,
@@ -181,7 +178,7 @@ def _clauses(
         )
         if span is None or span[0] is None:
             return None
-        # Messages have no index by job either: their ids lie between its first and its last.
+        # Messages have no index by job: its first and last one bound where they lie.
         clauses.append("m.job_id = %(job)s AND m.id BETWEEN %(first)s AND %(last)s")
         params["job"], params["first"], params["last"] = job, span[0], span[1]
     if narrow.status is not None:

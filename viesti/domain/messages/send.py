@@ -351,9 +351,7 @@ def _store_job(
     )
 
 
-def _replay(
-    conn: psycopg.Connection, account_id: UUID, answered: dict[str, Any]
-) -> dict[str, Any]:
+def _replay(conn: psycopg.Connection, account_id: UUID, answered: dict[str, Any]) -> dict[str, Any]:
     """The first answer again, its messages in their present state."""
     rows = conn.execute(
         "SELECT m.id FROM jobs j JOIN messages m ON m.account_id = j.account_id"
@@ -365,8 +363,6 @@ def _replay(
     return answered | {"messages": _show(conn, account_id, [row[0] for row in rows])}
 
 
-def _show(
-    conn: psycopg.Connection, account_id: UUID, ids: Sequence[UUID]
-) -> list[dict[str, Any]]:
+def _show(conn: psycopg.Connection, account_id: UUID, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     rows = load_messages(conn, account_id, ids)
     return [message_view(rows[message_id]) for message_id in ids]

@@ -19,6 +19,9 @@ from viesti.domain.messages.states import Status
 
 PRIORITY_REPLY = 0
 PRIORITY_BULK = 1
+# Kind of the one confirmation and the HELP reply, which opt-outs, balance, duplicates and quiet
+# hours do not stop.
+CONSENT_REPLY = "consent_reply"
 # A text without credit waits this long for a top-up (product facts, ACCT-006).
 CREDIT_WAIT = timedelta(hours=72)
 # Lanes are marked active for longer than any transaction may last, so that the mark is seen
@@ -37,8 +40,10 @@ _MESSAGE_TYPES = (
     + ["text", "text", "bool", "text", "text", "text", "text", "jsonb", "text", "int2", "int8"]
     + ["text", "timestamptz", "timestamptz", "timestamptz"]
 )
-_QUEUE_COLUMNS = "account_id, message_id, lane_id, mobile, priority, not_before, segments"
-_QUEUE_TYPES = ["uuid", "uuid", "uuid", "text", "int2", "timestamptz", "int2"]
+_QUEUE_COLUMNS = (
+    "account_id, message_id, lane_id, mobile, priority, not_before, segments, consent_reply"
+)
+_QUEUE_TYPES = ["uuid", "uuid", "uuid", "text", "int2", "timestamptz", "int2", "bool"]
 
 
 def store_messages(
@@ -91,6 +96,7 @@ def store_messages(
             priority,
             draft.not_before or now,
             draft.segments,
+            kind == CONSENT_REPLY,
         )
         for draft in waiting
         if draft.sender is not None
@@ -194,9 +200,7 @@ def _write(
     cursor = conn.cursor()
     if count < _COPY_FROM_ROWS:
         marks = ", ".join(["%s"] * len(types))
-        cursor.executemany(
-            f"INSERT INTO {table} ({columns}) VALUES ({marks})".encode(), list(rows)
-        )
+        cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})".encode(), list(rows))
         return
     with cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
         copy.set_types(types)

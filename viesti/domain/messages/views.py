@@ -39,8 +39,8 @@ class MessageRow:
     id: UUID
     job_id: UUID | None
     contact: Identified
-    conversation_id: UUID
-    sender_id: UUID
+    conversation_id: UUID | None
+    sender_id: UUID | None
     sender: str
     outgoing: bool
     type: str
@@ -72,9 +72,7 @@ def message_view(row: MessageRow) -> dict[str, Any]:
     view: dict[str, Any] = {
         "id": str(row.id),
         "contact": identifiers_view(row.contact),
-        "conversation": {"id": str(row.conversation_id)},
         "group": group_view(row.account_id),
-        "phoneNumber": row.sender,
         "type": row.type.lower(),
         "message": row.message,
         "outgoing": row.outgoing,
@@ -86,6 +84,11 @@ def message_view(row: MessageRow) -> dict[str, Any]:
         "created": moment_view(row.created_at),
         "updated": moment_view(row.updated_at),
     }
+    # A text that no sender could carry belongs to no conversation.
+    if row.conversation_id is not None:
+        view["conversation"] = {"id": str(row.conversation_id)}
+    if row.sender:
+        view["phoneNumber"] = row.sender
     if row.template is not None:
         view["template"] = row.template
     if row.job_id is not None:

@@ -250,6 +250,7 @@ def upgrade() -> None:
             comment="bit n: segment n+1",
         ),
         sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("consent_reply", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column(
             "claimed_by", sa.UUID(), nullable=True, comment="the dispatcher that started an attempt"
         ),
@@ -263,16 +264,11 @@ def upgrade() -> None:
             "autovacuum_vacuum_cost_delay": "0",
         },
     )
+    op.create_index("ix_dispatch_queue_mobile", "dispatch_queue", ["mobile"], unique=False)
     op.create_index(
         "ix_dispatch_queue_order",
         "dispatch_queue",
-        ["account_id", "lane_id", "priority", "not_before", "message_id"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_dispatch_queue_pair",
-        "dispatch_queue",
-        ["account_id", "lane_id", "mobile", "message_id"],
+        ["lane_id", "priority", "not_before", "message_id"],
         unique=False,
     )
     op.create_table(
@@ -291,9 +287,9 @@ def upgrade() -> None:
         ),
         sa.Column(
             "payload",
-            postgresql.JSONB(astext_type=Text()),
+            sa.Text(),
             nullable=True,
-            comment="as first delivered, so that a retry says the same",
+            comment="the body as first delivered, so that a retry says the same",
         ),
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_events")),
@@ -439,6 +435,13 @@ def upgrade() -> None:
         comment="tenant: a segment at the carrier, by the carrier's id; its answer and its receipt meet here",
         postgresql_with={"fillfactor": "70"},
     )
+    op.create_index(
+        "ix_message_segments_early",
+        "message_segments",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("message_id IS NULL"),
+    )
     op.create_table(
         "messages",
         sa.Column("account_id", sa.UUID(), nullable=False),
@@ -478,10 +481,7 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (id)",
     )
     op.create_index(
-        "ix_messages_conversation_id",
-        "messages",
-        ["account_id", "conversation_id", "id"],
-        unique=False,
+        "ix_messages_conversation_id", "messages", ["conversation_id", "id"], unique=False
     )
     op.create_table(
         "opt_outs",

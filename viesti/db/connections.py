@@ -1,0 +1,35 @@
+"""One connection and the limits that every session of the platform is under."""
+
+from __future__ import annotations
+
+import psycopg
+
+TRANSACTION_LIMIT_S = 30  # no transaction lasts longer (design, invariant 11)
+LOCK_LIMIT_S = 10
+# The number from which the server knows transaction_timeout.
+POSTGRESQL_17 = 170000
+
+
+def connect(dsn: str, name: str, *, autocommit: bool = False) -> psycopg.Connection:
+    """One connection of its own, under the limits of the pool's. Caller closes it."""
+    conn = psycopg.connect(dsn, autocommit=autocommit, application_name=f"viesti {name}")
+    limit_transactions(conn)
+    return conn
+
+
+def limit_transactions(conn: psycopg.Connection) -> None:
+    """Make the server end statements, waits and transactions that last too long.
+
+    Set per session rather than as a startup option, which poolers such as PgBouncer refuse.
+    """
+    limits = {
+        "statement_timeout": TRANSACTION_LIMIT_S,
+        "idle_in_transaction_session_timeout": TRANSACTION_LIMIT_S,
+        "lock_timeout": LOCK_LIMIT_S,
+    }
+    if conn.info.server_version >= POSTGRESQL_17:
+        limits["transaction_timeout"] = TRANSACTION_LIMIT_S
+    calls = ", ".join(f"set_config('{name}', '{limit}s', false)" for name, limit in limits.items())
+    conn.execute(f"SELECT {calls}".encode())
+    if not conn.autocommit:
+        conn.commit()
