@@ -5,12 +5,8 @@ A carrier knows nothing of it: these types wrap what it delivered with what disp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
-
-import psycopg
-from psycopg_pool import ConnectionPool
 
 from viesti.carriers.base import Delivery
 
@@ -41,5 +37,3 @@ class Taken:
     has_events: bool = False
     unroutable: int = 0
 
-
-TakeArrivals = Callable[["ConnectionPool[psycopg.Connection]", Source, Sequence[Arrival]], Taken]

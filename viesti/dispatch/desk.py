@@ -19,7 +19,6 @@ import psycopg
 import structlog
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from viesti.carriers.arrivals import TakeArrivals
 from viesti.carriers.base import Submit, SubmitOutcome, Verdict
 from viesti.db.placement import placement
 from viesti.db.pool import retry_deadlocks
@@ -33,7 +32,7 @@ from viesti.dispatch.lane import Lane
 from viesti.dispatch.leases import BindLease, LaneLease
 from viesti.dispatch.outcome import Attempt, commit_outcomes
 from viesti.dispatch.pace import Bucket
-from viesti.dispatch.receive import Receiver
+from viesti.dispatch.receive import Receiver, TakeArrivals
 from viesti.dispatch.settings import (
     GATHER_S,
     MAX_STARTS,

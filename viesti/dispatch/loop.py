@@ -18,7 +18,6 @@ import structlog
 import uvloop
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from viesti.carriers.arrivals import TakeArrivals
 from viesti.db.connections import connect
 from viesti.db.heartbeat import Heartbeat
 from viesti.db.pool import Listener, open_pool
@@ -26,6 +25,7 @@ from viesti.db.waker import Waker
 from viesti.dispatch import leases
 from viesti.dispatch.carriers import CarrierRow, load_carriers
 from viesti.dispatch.desk import Desk
+from viesti.dispatch.receive import TakeArrivals
 from viesti.dispatch.settings import (
     DISPATCH_CHANNEL,
     DRAIN_S,

@@ -6,14 +6,14 @@ Runs beside the desk's turns, in a thread of its own, so that receipts do not wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import structlog
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from viesti.carriers.arrivals import Arrival, Source, TakeArrivals
+from viesti.carriers.arrivals import Arrival, Source, Taken
 from viesti.db.waker import Waker
 from viesti.dispatch.bind import Bind
 from viesti.dispatch.carriers import CarrierRow, find_id_format
@@ -21,6 +21,9 @@ from viesti.dispatch.settings import DISPATCH_CHANNEL, GATHER_S
 from viesti.events.outbox import WEBHOOKS_CHANNEL
 
 log = structlog.get_logger()
+
+# Commits a batch of one carrier's arrivals before it returns; ``inbound`` is behind it.
+TakeArrivals = Callable[[ConnectionPool[psycopg.Connection], Source, Sequence[Arrival]], Taken]
 
 _TROUBLE_FIRST_S = 0.1
 _TROUBLE_MOST_S = 2.0

@@ -42,7 +42,7 @@ def claim_key(
         raise Invalid(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters.")
     digest = hashlib.sha256(body).digest()
     try:
-        conn.execute(f"SET LOCAL lock_timeout = '{TWIN_WAIT_S}s'")
+        conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{TWIN_WAIT_S}s",))
         done = conn.execute(
             "INSERT INTO idempotency_keys"
             " (account_id, credential_id, operation, key, body_hash, created_at)"

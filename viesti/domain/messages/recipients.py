@@ -154,13 +154,14 @@ def _resolve_conversations(
         " WHERE account_id = %s AND id = ANY(%s)",
         (account_id, [found for found in ids if found]),
     ).fetchall()
-    threads = {row[0]: (row[1], row[2]) for row in rows}
+    threads: dict[UUID, tuple[UUID, UUID]] = {row[0]: (row[1], row[2]) for row in rows}
     contacts = find_contacts_by_id(conn, account_id, [row[1] for row in rows])
     for text, found in zip(named, ids, strict=True):
         result.requested += 1
-        contact_id, sender_id = threads.get(found, (None, None)) if found else (None, None)
-        if contact_id in contacts:
-            result.found.append(Recipient(contacts[contact_id], sender_id, is_reply=True))
+        thread = threads.get(found) if found else None
+        contact = contacts.get(thread[0]) if thread else None
+        if thread and contact:
+            result.found.append(Recipient(contact, thread[1], is_reply=True))
         else:
             result.invalid.append(
                 {
