@@ -1,0 +1,50 @@
+"""The PDU log as a file of JSON lines, for those who want all of it; off unless a folder is set.
+
+Two files at most: ``pdus.jsonl`` and, once that is full, the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from viesti.carriers.simulator.log import Entry, describe
+
+_FLUSH_S = 0.5
+_WAITING_AT_MOST = 20_000
+
+
+class JsonLinesFile:
+    def __init__(self, folder: Path, octets_at_most: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "pdus.jsonl"
+        self._octets_at_most = octets_at_most
+        self._waiting: list[Entry] = []
+        self._file: BinaryIO = self._path.open("ab")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, entry: Entry) -> None:
+        self._waiting.append(entry)
+        if len(self._waiting) >= _WAITING_AT_MOST:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        entries, self._waiting = self._waiting, []
+        self._file.write(b"".join([msgspec.json.encode(describe(e)) + b"\n" for e in entries]))
+        self._file.flush()
+        if self._file.tell() >= self._octets_at_most:
+            self._file.close()
+            self._path.replace(self._path.with_name("pdus.1.jsonl"))
+            self._file = self._path.open("ab")
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
