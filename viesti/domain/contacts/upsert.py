@@ -64,14 +64,13 @@ def upsert_contacts(
         wanted.setdefault(contact.mobile, []).append(contact)
     numbers = sorted(wanted)
     rows = find_contacts_by_mobile(conn, account_id, numbers)
-    fresh = [
-        _fresh_row(wanted[number], strategy, now) for number in numbers if number not in rows
-    ]
+    fresh = [_fresh_row(wanted[number], strategy, now) for number in numbers if number not in rows]
     if fresh:
         inserted = _insert(conn, account_id, fresh)
-        for row in fresh:
-            if row.mobile in inserted:
-                rows[row.mobile] = row
+        made = {row.mobile: row for row in fresh if row.mobile in inserted}
+        # A number that opted out stays blocked when its contact is created again.
+        _note_opt_outs(conn, account_id, made)
+        rows.update(made)
         lost = [row.mobile for row in fresh if row.mobile not in inserted]
         if lost:
             rows.update(find_contacts_by_mobile(conn, account_id, lost))
@@ -98,7 +97,7 @@ def find_contacts_by_mobile(
     """The live contacts that have one of ``numbers``, with the times they opted out."""
     found = conn.execute(
         f"SELECT {_COLUMNS} FROM contacts"
-        " WHERE account_id = %s AND mobile = ANY(%s) AND deleted_at IS NULL"
+        " WHERE account_id = %s AND mobile = ANY(%b) AND deleted_at IS NULL"
         " ORDER BY mobile" + (" FOR UPDATE" if lock else ""),
         (account_id, list(numbers)),
         binary=True,
@@ -112,7 +111,7 @@ def find_contacts_by_id(
     """The live contacts among ``ids``, with the times they opted out."""
     found = conn.execute(
         f"SELECT {_COLUMNS} FROM contacts"
-        " WHERE account_id = %s AND id = ANY(%s) AND deleted_at IS NULL",
+        " WHERE account_id = %s AND id = ANY(%b) AND deleted_at IS NULL",
         (account_id, list(ids)),
         binary=True,
     ).fetchall()
@@ -123,13 +122,17 @@ def _with_opt_outs(
     conn: psycopg.Connection, account_id: UUID, found: Sequence[tuple[Any, ...]]
 ) -> dict[str, ContactRow]:
     rows = {record[1]: ContactRow(*record) for record in found}
+    _note_opt_outs(conn, account_id, rows)
+    return rows
+
+
+def _note_opt_outs(conn: psycopg.Connection, account_id: UUID, rows: dict[str, ContactRow]) -> None:
     if rows:
         for mobile, at in conn.execute(
-            "SELECT mobile, at FROM opt_outs WHERE account_id = %s AND mobile = ANY(%s)",
+            "SELECT mobile, at FROM opt_outs WHERE account_id = %s AND mobile = ANY(%b)",
             (account_id, list(rows)),
         ):
             rows[mobile].blocked_at = at
-    return rows
 
 
 def _fresh_row(
@@ -188,8 +191,8 @@ INSERT INTO contacts (account_id, id, mobile, country, first_name, last_name, em
                       attributes, tags, created_at, updated_at)
 SELECT %(account)s, u.id, u.mobile, u.country, u.first_name, u.last_name, u.email,
        u.attributes::jsonb, ARRAY(SELECT jsonb_array_elements_text(u.tags::jsonb)), %(now)s, %(now)s
-FROM unnest(%(ids)s::uuid[], %(mobiles)s::text[], %(countries)s::text[], %(firsts)s::text[],
-            %(lasts)s::text[], %(emails)s::text[], %(attributes)s::text[], %(tags)s::text[])
+FROM unnest(%(ids)b::uuid[], %(mobiles)b::text[], %(countries)b::text[], %(firsts)b::text[],
+            %(lasts)b::text[], %(emails)b::text[], %(attributes)b::text[], %(tags)b::text[])
      AS u(id, mobile, country, first_name, last_name, email, attributes, tags)
 ORDER BY u.mobile
 ON CONFLICT (account_id, mobile) WHERE deleted_at IS NULL DO NOTHING
@@ -200,8 +203,8 @@ _UPDATE = """
 UPDATE contacts c SET country = u.country, first_name = u.first_name, last_name = u.last_name,
     email = u.email, attributes = u.attributes::jsonb,
     tags = ARRAY(SELECT jsonb_array_elements_text(u.tags::jsonb)), updated_at = %(now)s
-FROM unnest(%(ids)s::uuid[], %(mobiles)s::text[], %(countries)s::text[], %(firsts)s::text[],
-            %(lasts)s::text[], %(emails)s::text[], %(attributes)s::text[], %(tags)s::text[])
+FROM unnest(%(ids)b::uuid[], %(mobiles)b::text[], %(countries)b::text[], %(firsts)b::text[],
+            %(lasts)b::text[], %(emails)b::text[], %(attributes)b::text[], %(tags)b::text[])
      AS u(id, mobile, country, first_name, last_name, email, attributes, tags)
 WHERE c.account_id = %(account)s AND c.id = u.id
 """
