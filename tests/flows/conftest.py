@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,19 +48,19 @@ class Platform:
         )
 
 
-@pytest.fixture(scope="session")
-def platform() -> Generator[Platform]:
-    """The whole of Viesti as a person starts it, on ports of its own."""
+def start_platform(**settings: Any) -> Generator[Platform]:
+    """The whole of Viesti as a person starts it, on ports and in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="viesti-flows-") as folder:
         Path(folder).chmod(0o711)
-        settings = Settings(
+        complete = Settings(
             data_dir=Path(folder) / "data",
             port=free_port(),
             simulator_port=free_port(),
             simulator_http_port=free_port(),
+            **settings,
         )
         log = Path(folder) / "serve.log"
-        environment = {**os.environ, **to_environment(settings)}
+        environment = {**os.environ, **to_environment(complete)}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*program(), "serve"],
@@ -77,16 +78,22 @@ def platform() -> Generator[Platform]:
             )
             assert process.poll() is None, log.read_text()
             yield Platform(
-                settings,
+                complete,
                 environment,
                 process,
                 log,
-                Handsets(f"http://127.0.0.1:{settings.simulator_http_port}"),
+                Handsets(f"http://127.0.0.1:{complete.simulator_http_port}"),
             )
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
             process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def platform() -> Generator[Platform]:
+    """One running Viesti for all flows of a worker; the tests poll it, so without a rate limit."""
+    yield from start_platform(rate_limit_per_s=0)
 
 
 @pytest.fixture

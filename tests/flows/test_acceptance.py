@@ -282,3 +282,32 @@ def test_10_threads_belong_to_a_sender_and_a_contact(
     until(lambda: len(receiver.of("conversation-started")) == 3, "the new thread's event")
     old = account.get(f"messages?conversationId={threads[account.sender]['id']}")
     assert {m["message"] for m in old} >= {"to A", "to A again"}
+
+
+def test_the_first_text_carries_the_notice_and_only_the_first(
+    make_account: Callable[..., Account], handsets: Handsets
+) -> None:
+    careful = make_account("--notice", "on")
+    first = careful.send("+13475550181", "Your code is 1234")
+    second = careful.send("+13475550181", "Your code is 5678")
+    careful.wait_status(second["id"], "delivered")
+    assert "Acme" in first["message"]
+    assert "STOP" in first["message"]
+    assert second["message"] == "Your code is 5678"
+    assert handsets.texts("+13475550181") == [first["message"], second["message"]]
+
+
+def test_bulk_waits_for_the_morning_where_quiet_hours_are_on(
+    make_account: Callable[..., Account],
+) -> None:
+    calm = make_account("--quiet-hours", "on")
+    # Somewhere on earth it is night: of two far zones one is outside 8 to 21 at any time.
+    body = {
+        "contacts": [{"mobile": "+16505550182"}, {"mobile": "+61412345678"}],
+        "template": "Offer",
+    }
+    sent = calm.call("POST", "messages", body).json()["data"]["messages"]
+    assert "scheduled" in {m["status"] for m in sent}
+    held = next(m for m in sent if m["status"] == "scheduled")
+    assert held["sendAt"] > held["created"]["at"]
+    assert calm.send("+16505550183", "A single text is no campaign")["status"] == "queued"
