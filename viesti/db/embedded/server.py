@@ -25,6 +25,7 @@ from viesti.db.embedded.layout import (
     ADMIN,
     DATABASE,
     OWNER,
+    PORT,
     Layout,
     access_rules,
     configuration,
@@ -91,10 +92,12 @@ class Server:
         pid = self.find_pid()
         if pid is None:
             return
-        process = psutil.Process(pid)
-        process.send_signal(signal.SIGINT)
+        os.kill(pid, signal.SIGINT)
         began = told = time.monotonic()
-        while self.find_pid() is not None:
+        # The pid file goes a moment before the process does.
+        while _is_alive(pid):
+            if self._child is not None:
+                self._child.poll()
             time.sleep(POLL_S)
             if time.monotonic() - told > REPORT_EVERY_S:
                 told = time.monotonic()
@@ -156,8 +159,8 @@ class Server:
         """Wait for the orphans of a killed postmaster, then remove what it left behind.
 
         PostgreSQL itself refuses a pid file whose number now belongs to some other process,
-        which after a restart of a machine or container is quite likely. Removing the file is
-        safe only when nothing works in the cluster's folder any more.
+        which after a restart of a machine or container is quite likely, or to a zombie.
+        Removing the files is safe only when nothing works in the cluster's folder any more.
         """
         began = told = time.monotonic()
         while any(_works_in(pid, self.layout.pgdata) for pid in psutil.pids()):
@@ -166,6 +169,8 @@ class Server:
                 told = time.monotonic()
                 self.report(f"Waiting for parts of a killed server, {told - began:.0f} s so far.")
         (self.layout.pgdata / "postmaster.pid").unlink(missing_ok=True)
+        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+            (self.layout.socket_dir / name).unlink(missing_ok=True)
 
     def _spawn(self, account: Account) -> None:
         _write(account, self.layout.pgdata / "viesti.conf", configuration(self.layout))
@@ -194,14 +199,22 @@ class Server:
                 if error.sqlstate not in (None, NOT_NOW):
                     raise Unavailable(f"The embedded database refuses us: {error}") from error
             if self._child is not None and self._child.poll() is not None:
-                words = _last_words(self.layout.start_log.read_text(errors="replace"))
-                raise Unavailable(f"PostgreSQL ended while starting: {words}")
+                raise Unavailable(f"PostgreSQL ended while starting: {self._reason()}")
             if self._child is None and self.find_pid() is None:
                 raise Unavailable("PostgreSQL ended while it was being waited for: try again.")
             time.sleep(POLL_S)
             if time.monotonic() - told > REPORT_EVERY_S:
                 told = time.monotonic()
                 self.report(f"PostgreSQL is recovering, {told - began:.0f} s so far.")
+
+    def _reason(self) -> str:
+        """What the server said last: before its logs went to their own folder, or there."""
+        words = self.layout.start_log.read_text(errors="replace")
+        if "redirecting log output" in words:
+            logs = (self.layout.pgdata / "log").glob("*.log")
+            newest = max(logs, key=lambda log: log.stat().st_mtime, default=self.layout.start_log)
+            words = newest.read_text(errors="replace")
+        return _last_words(words)
 
     def _ensure_owner(self) -> None:
         """The role and database that viesti works with; the administrator only makes them."""
@@ -249,6 +262,13 @@ def _write(account: Account, path: Path, text: str) -> None:
 def _last_words(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return " | ".join(lines[-3:]) or "it said nothing"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _works_in(pid: int, pgdata: Path) -> bool:

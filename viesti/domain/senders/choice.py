@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from viesti.sms.msisdn import dialing_code
+from viesti.sms.number_rules import find_calling_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,23 @@ def find_senders(conn: psycopg.Connection, account_id: UUID) -> list[SenderRow]:
     return [SenderRow(*row) for row in rows]
 
 
-def find_sender_by_number(
-    conn: psycopg.Connection, carrier_id: UUID, number: str
-) -> SenderRow | None:
-    """The sender that ``carrier_id`` knows as ``number``: leads inbound texts to the account."""
-    row: tuple[Any, ...] | None = conn.execute(
-        f"SELECT {_COLUMNS} FROM senders WHERE carrier_id = %s AND number = %s",
-        (carrier_id, number),
-    ).fetchone()
-    return SenderRow(*row) if row else None
+def find_senders_by_number(
+    conn: psycopg.Connection, carrier_id: UUID, numbers: Sequence[str]
+) -> dict[str, SenderRow]:
+    """The senders that ``carrier_id`` knows by ``numbers``: lead arrivals to their accounts."""
+    rows: list[tuple[Any, ...]] = conn.execute(
+        f"SELECT {_COLUMNS} FROM senders WHERE carrier_id = %s AND number = ANY(%s)",
+        (carrier_id, list(numbers)),
+    ).fetchall()
+    return {row[3]: SenderRow(*row) for row in rows}
+
+
+def find_senders_by_id(conn: psycopg.Connection, ids: Sequence[UUID]) -> dict[UUID, SenderRow]:
+    """The senders among ``ids``, whosever they are."""
+    rows: list[tuple[Any, ...]] = conn.execute(
+        f"SELECT {_COLUMNS} FROM senders WHERE id = ANY(%s)", (list(ids),)
+    ).fetchall()
+    return {row[0]: SenderRow(*row) for row in rows}
 
 
 class SenderChoice:
@@ -67,7 +75,7 @@ class SenderChoice:
 
     def for_contact(self, mobile: str, country: str) -> SenderRow | None:
         """The sender for a contact without an open conversation; None if there is none."""
-        key = (country, dialing_code(mobile))
+        key = (country, _calling_code(mobile))
         if key not in self._by_country:
             self._by_country[key] = self._choose(*key)
         return self._by_country[key]
@@ -77,6 +85,11 @@ class SenderChoice:
             if sender.country == country:
                 return sender
         for sender in self._senders:
-            if sender.number.startswith("+") and dialing_code(sender.number) == code:
+            if code and _calling_code(sender.number) == code:
                 return sender
         return self._senders[0] if self._senders else None
+
+
+def _calling_code(number: str) -> int:
+    """0 for what has none: a short code, a name, a number that a carrier made up."""
+    return (find_calling_code(number[1:]) or 0) if number.startswith("+") else 0

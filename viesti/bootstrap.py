@@ -1,0 +1,165 @@
+"""The only wiring: from settings to an installation that commands and roles work with."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
+
+from viesti.db.connections import connect
+from viesti.db.embedded import DatabaseHandle, ensure_database
+from viesti.db.migrate import check_version, find_version, migrate
+from viesti.domain.senders.models import SmppAccount
+from viesti.domain.senders.service import ensure_carrier
+from viesti.kit.clock import utc_now
+from viesti.kit.config import ConfigError, Settings
+from viesti.kit.errors import Unavailable
+from viesti.kit.secrets import PlatformKey, ensure_platform_key
+
+SIMULATOR_CARRIER = "simulator"
+SIMULATOR_SYSTEM_ID = "viesti"
+SIMULATOR_PASSWORD_PURPOSE = "simulator-password"  # noqa: S105 (a purpose, not a secret)
+# SMPP 3.4 section 4.1.1 leaves room for eight characters.
+SIMULATOR_PASSWORD_CHARACTERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An open database of the right version, its key, and settings that are complete.
+
+    In ``settings`` the database URLs, an absolute data folder and the simulator's password are
+    always set, whatever the person left out.
+    """
+
+    settings: Settings
+    key: PlatformKey
+    database: DatabaseHandle
+
+    @contextlib.contextmanager
+    def connect(self) -> Generator[psycopg.Connection]:
+        """A connection that commits when the block ends well."""
+        with connect(self.settings.database_direct_url, "command") as conn:
+            yield conn
+
+
+def _quiet(_line: str) -> None:
+    return None
+
+
+@contextlib.contextmanager
+def open_installation(
+    settings: Settings, *, upgrade: bool = False, report: Callable[[str], None] = _quiet
+) -> Generator[Installation]:
+    """The installation of ``settings``; an embedded server is started if it does not run.
+
+    ``upgrade`` migrates the database first; without it one of another version is refused,
+    except that a fresh embedded one gets its tables. Raises Unavailable or ConfigError.
+    """
+    settings = dataclasses.replace(settings, data_dir=settings.data_dir.absolute())
+    with ensure_database(settings, report=report) as database:
+        try:
+            fresh = upgrade or (database.owned and find_version(database.direct_dsn) is None)
+            if fresh:
+                migrate(database.direct_dsn)
+            else:
+                check_version(database.direct_dsn)
+        except psycopg.OperationalError as error:
+            raise Unavailable(f"The database does not answer: {error}") from error
+        key = ensure_platform_key(settings)
+        yield Installation(_complete(settings, database, key), key, database)
+
+
+def _complete(settings: Settings, database: DatabaseHandle, key: PlatformKey) -> Settings:
+    with connect(database.direct_dsn, "command") as conn:
+        _check_key(conn, key)
+    return dataclasses.replace(
+        settings,
+        database_url=database.dsn,
+        database_direct_url=database.direct_dsn,
+        simulator_password=settings.simulator_password or simulator_password(key),
+    )
+
+
+def _check_key(conn: psycopg.Connection, key: PlatformKey) -> None:
+    """Refuse a key that cannot read what this database holds; the first key seen is noted."""
+    conn.execute(
+        "INSERT INTO platform (key, value) VALUES ('key_fingerprint', %s)"
+        " ON CONFLICT (key) DO NOTHING",
+        (Jsonb(key.fingerprint),),
+    )
+    row = conn.execute("SELECT value FROM platform WHERE key = 'key_fingerprint'").fetchone()
+    noted = row[0] if row else None
+    if noted not in key.fingerprints:
+        raise ConfigError(
+            "The platform's key is not the one that this database was set up with:"
+            " restore secret.key from the backup, or set VIESTI_SECRET_KEY."
+        )
+    if noted != key.fingerprint:  # rotated: the file's first key is in use from now on
+        conn.execute(
+            "UPDATE platform SET value = %s WHERE key = 'key_fingerprint'",
+            (Jsonb(key.fingerprint),),
+        )
+
+
+def simulator_password(key: PlatformKey) -> str:
+    """What the simulator and the carrier row both derive when no password was set."""
+    return key.derive(SIMULATOR_PASSWORD_PURPOSE).hex()[:SIMULATOR_PASSWORD_CHARACTERS]
+
+
+def ensure_default_carrier(installation: Installation, now: datetime | None = None) -> None:
+    """The carrier ``simulator``, leading to the simulator's port with its password."""
+    settings = installation.settings
+    with installation.connect() as conn:
+        ensure_carrier(
+            conn,
+            installation.key,
+            name=SIMULATOR_CARRIER,
+            smpp=SmppAccount(
+                host="127.0.0.1",
+                port=settings.simulator_port,
+                system_id=SIMULATOR_SYSTEM_ID,
+                password=settings.simulator_password,
+            ),
+            now=now or utc_now(),
+        )
+
+
+def run_dispatch(settings: Settings) -> None:
+    """The ``dispatch`` role with ``inbound`` behind it: the two rooms do not know each other."""
+    from viesti.dispatch.loop import run
+    from viesti.inbound.handler import acknowledge_known, take_arrivals
+
+    def mark(pool: ConnectionPool[psycopg.Connection], ids: list[UUID]) -> None:
+        with pool.connection() as conn:
+            acknowledge_known(conn, ids, utc_now())
+
+    run(settings, take_arrivals, mark)
+
+
+def run_work(settings: Settings) -> None:
+    """The ``work`` role with the recurring jobs of the rooms that housekeeping does not know."""
+    from viesti.domain.messages.credit import release_all_credited
+    from viesti.domain.messages.expiry import expire_waiting, mark_missing_receipts
+    from viesti.domain.messages.lanes import sweep_lanes
+    from viesti.housekeeping.schedule import periodic
+    from viesti.inbound.sweeps import expire_parts, rematch_early
+    from viesti.webhooks.worker import run
+
+    run(
+        settings,
+        extra_jobs=[
+            periodic("early receipts", 1, rematch_early),
+            periodic("lanes with due texts", 5, sweep_lanes),
+            periodic("texts that may go by now", 30, release_all_credited),
+            periodic("texts that waited too long", 30, expire_waiting),
+            periodic("incomplete inbound texts", 30, expire_parts),
+            periodic("missing receipts", 600, mark_missing_receipts),
+        ],
+    )

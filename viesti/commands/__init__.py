@@ -1,0 +1,1 @@
+"""The command line's families, one file each; ``viesti.cli`` puts them together."""

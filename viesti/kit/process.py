@@ -1,0 +1,35 @@
+"""What a process tells the operating system about itself; called by each role at its start."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+SUPERVISOR_VARIABLE = "SUPERVISED_BY"  # holds the supervisor's process id; no setting
+# linux/prctl.h
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+NAME_LIMIT = 15  # TASK_COMM_LEN without its NUL
+
+
+def follow_supervisor(environment: Mapping[str, str] = os.environ) -> None:
+    """End with the process that started this role, even if that one is killed."""
+    supervisor = environment.get(SUPERVISOR_VARIABLE)
+    if supervisor is None:
+        return
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(supervisor):  # it died before the line above took effect
+        raise SystemExit(1)
+
+
+def name_process(name: str) -> None:
+    """Show ``name`` in ``ps -e`` and ``top``, where otherwise it says python."""
+    _prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:NAME_LIMIT]))
+
+
+def _prctl(option: int, value: object) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
