@@ -27,6 +27,8 @@ class Source:
     carrier_id: UUID
     id_format: str  # auto, same, hex-dec, dec-hex
     receipts: str  # each, first, last, none
+    # Connections that stand: what they acknowledged is not sent again on another.
+    live_sessions: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

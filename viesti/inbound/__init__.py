@@ -1,0 +1,1 @@
+"""What carriers bring: receipts and the handsets' texts, each committed before it is acknowledged."""

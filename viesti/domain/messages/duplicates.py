@@ -40,7 +40,7 @@ def find_duplicates(
         for row in conn.execute(
             "INSERT INTO recent_texts AS r (account_id, mobile, text_hash, sent_at)"
             " SELECT %(account)s, u.mobile, u.text_hash, %(now)s"
-            " FROM unnest(%(mobiles)s::text[], %(hashes)s::bytea[]) AS u(mobile, text_hash)"
+            " FROM unnest(%(mobiles)b::text[], %(hashes)b::bytea[]) AS u(mobile, text_hash)"
             " ORDER BY u.mobile, u.text_hash"
             " ON CONFLICT (account_id, mobile, text_hash) DO UPDATE SET sent_at = excluded.sent_at"
             " WHERE r.sent_at <= %(cutoff)s"

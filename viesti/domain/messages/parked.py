@@ -38,23 +38,58 @@ RETURNING account_id, message_id, lane_id, priority
 """
 
 
+# What is under way on a lane that a desk took over, and not by itself. Given what it has in
+# flight there, the rest that bears its name was started but never written.
+_ABANDONED = (
+    " WHERE account_id = %(account)s AND lane_id = %(lane)s AND started <> answered"
+    " AND (claimed_by IS DISTINCT FROM %(desk)s OR message_id <> ALL(%(under_way)s::uuid[]))"
+)
+
+
 def hold_abandoned(
-    conn: psycopg.Connection, account_id: UUID, lane_id: UUID, dispatcher: UUID, now: datetime
+    conn: psycopg.Connection,
+    account_id: UUID,
+    lane_id: UUID,
+    desk: UUID,
+    under_way: Sequence[UUID] | None,
+    now: datetime,
 ) -> list[Step]:
-    """Hold what another dispatcher had under way on a lane that ``dispatcher`` took over."""
+    """Hold what others had under way on a lane that ``desk`` took over.
+
+    ``under_way`` is what the desk itself has in flight there; None spares all that it started.
+    """
     rows = conn.execute(
-        "WITH gone AS (DELETE FROM dispatch_queue WHERE account_id = %(account)s"
-        " AND lane_id = %(lane)s AND claimed_by <> %(me)s AND started <> answered RETURNING *)"
-        + _PARK,
+        "WITH gone AS (DELETE FROM dispatch_queue" + _ABANDONED + " RETURNING *)" + _PARK,
         {
             "account": account_id,
             "lane": lane_id,
-            "me": dispatcher,
+            "desk": desk,
+            "under_way": None if under_way is None else list(under_way),
             "now": now,
             "until": now + HOLD,
         },
     ).fetchall()
     return [Step(row[0], row[1], becomes=Status.HELD) for row in rows]
+
+
+def release_abandoned(
+    conn: psycopg.Connection,
+    account_id: UUID,
+    lane_id: UUID,
+    desk: UUID,
+    under_way: Sequence[UUID] | None,
+) -> int:
+    """As ``hold_abandoned`` where the policy is to submit again; how many texts that concerns."""
+    done = conn.execute(
+        "UPDATE dispatch_queue SET started = answered" + _ABANDONED,
+        {
+            "account": account_id,
+            "lane": lane_id,
+            "desk": desk,
+            "under_way": None if under_way is None else list(under_way),
+        },
+    )
+    return done.rowcount
 
 
 def hold(
@@ -219,6 +254,14 @@ def release_suspended(
         {"taken": taken, "now": now, "account": account_id},
     )
     _requeue(conn, account_id, [row[0] for row in going], now)
+    # Credit does not open the window of a text that also waits for quiet hours to end.
+    conn.execute(
+        "UPDATE dispatch_queue q SET not_before = m.send_at FROM messages m"
+        " WHERE q.account_id = %(account)s AND q.message_id = ANY(%(ids)s)"
+        " AND m.account_id = %(account)s AND m.id = ANY(%(ids)s) AND m.id = q.message_id"
+        " AND m.send_at > %(now)s",
+        {"account": account_id, "ids": [row[0] for row in going], "now": now},
+    )
     activate_lanes(conn, sorted({row[1] for row in going}), now)
     steps = [Step(account_id, row[0], becomes=Status.QUEUED) for row in going]
     hints = {(row[1], row[2]): WakeHint(account_id, row[1], row[2], now) for row in going}

@@ -76,11 +76,11 @@ UPDATE messages m SET
     price_micros = CASE WHEN m.status = 'suspended' AND {_STATUS} IN ('error', 'canceled')
         THEN 0 ELSE m.price_micros END,
     updated_at = CASE WHEN {_STATUS} = m.status THEN m.updated_at ELSE %(now)s END
-FROM unnest(%(accounts)s::uuid[], %(ids)s::uuid[], %(accepted)s::int[], %(delivered)s::int[],
-            %(all)s::bool[], %(errors)s::text[], %(becomes)s::text[])
+FROM unnest(%(accounts)b::uuid[], %(ids)b::uuid[], %(accepted)b::int[], %(delivered)b::int[],
+            %(all)b::bool[], %(errors)b::text[], %(becomes)b::text[])
      AS u(account_id, id, accepted, delivered, all_delivered, error_code, becomes)
 WHERE m.account_id = ANY(%(account_set)s) AND m.account_id = u.account_id AND m.id = u.id
-    AND m.id = ANY(%(ids)s) AND m.id BETWEEN %(first)s AND %(last)s
+    AND m.id = ANY(%(ids)b) AND m.id BETWEEN %(first)s AND %(last)s
 RETURNING m.account_id, m.id, m.status, m.updated_at = %(now)s,
     m.sent_segments >= m.segments, m.sent_segments >= m.segments
     AND m.sent_segments - u.accepted < m.segments, m.price_micros, m.error_code, m.contact_id,
@@ -203,9 +203,9 @@ def _settle(conn: psycopg.Connection, money: dict[UUID, _Money], now: datetime) 
     conn.execute(
         "UPDATE balances b SET available_micros = b.available_micros + u.released,"
         " reserved_micros = b.reserved_micros - u.released - u.charged, updated_at = %(now)s"
-        " FROM unnest(%(accounts)s::uuid[], %(released)s::bigint[], %(charged)s::bigint[])"
+        " FROM unnest(%(accounts)b::uuid[], %(released)b::bigint[], %(charged)b::bigint[])"
         "   AS u(account_id, released, charged)"
-        " WHERE b.account_id = ANY(%(accounts)s) AND b.account_id = u.account_id",
+        " WHERE b.account_id = ANY(%(accounts)b) AND b.account_id = u.account_id",
         {
             "now": now,
             "accounts": list(moved),
@@ -218,7 +218,7 @@ def _settle(conn: psycopg.Connection, money: dict[UUID, _Money], now: datetime) 
         conn.execute(
             "INSERT INTO ledger (account_id, id, kind, amount_micros, created_at)"
             " SELECT u.account_id, u.id, 'sent', -u.amount, %(now)s"
-            " FROM unnest(%(accounts)s::uuid[], %(ids)s::uuid[], %(amounts)s::bigint[])"
+            " FROM unnest(%(accounts)b::uuid[], %(ids)b::uuid[], %(amounts)b::bigint[])"
             "   AS u(account_id, id, amount)",
             {
                 "now": now,

@@ -69,8 +69,8 @@ INSERT INTO message_segments AS s (account_id, carrier_id, carrier_message_id, m
                                    mobile, submitted_at, created_at)
 SELECT u.account_id, u.carrier_id, u.carrier_message_id, u.message_id, u.segment, u.mobile,
        %(now)s, %(now)s
-FROM unnest(%(accounts)s::uuid[], %(carriers)s::uuid[], %(cids)s::text[], %(messages)s::uuid[],
-            %(segments)s::int[], %(mobiles)s::text[])
+FROM unnest(%(accounts)b::uuid[], %(carriers)b::uuid[], %(cids)b::text[], %(messages)b::uuid[],
+            %(segments)b::int[], %(mobiles)b::text[])
      AS u(account_id, carrier_id, carrier_message_id, message_id, segment, mobile)
 ORDER BY u.account_id, u.carrier_id, u.carrier_message_id
 ON CONFLICT (account_id, carrier_id, carrier_message_id) DO UPDATE SET
@@ -89,8 +89,8 @@ INSERT INTO message_segments AS s (account_id, carrier_id, carrier_message_id, m
                                    receipt_state, receipt_error, receipt_at, created_at)
 SELECT u.account_id, u.carrier_id, u.carrier_message_id, u.mobile, u.state, u.error,
        %(now)s, %(now)s
-FROM unnest(%(accounts)s::uuid[], %(carriers)s::uuid[], %(cids)s::text[], %(mobiles)s::text[],
-            %(states)s::text[], %(errors)s::text[])
+FROM unnest(%(accounts)b::uuid[], %(carriers)b::uuid[], %(cids)b::text[], %(mobiles)b::text[],
+            %(states)b::text[], %(errors)b::text[])
      AS u(account_id, carrier_id, carrier_message_id, mobile, state, error)
 ORDER BY u.account_id, u.carrier_id, u.carrier_message_id
 ON CONFLICT (account_id, carrier_id, carrier_message_id) DO UPDATE SET
@@ -179,6 +179,17 @@ def find_known_ids(
         (account_id, carrier_id, list(carrier_message_ids)),
     ).fetchall()
     return {row[0]: row[1] for row in rows}
+
+
+def forget_early(
+    conn: psycopg.Connection, account_id: UUID, carrier_id: UUID, ids: Sequence[str]
+) -> None:
+    """Drop receipts that waited under ``ids``: their segment was found under another."""
+    conn.execute(
+        "DELETE FROM message_segments WHERE account_id = %s AND carrier_id = %s"
+        " AND carrier_message_id = ANY(%s) AND message_id IS NULL",
+        (account_id, carrier_id, list(ids)),
+    )
 
 
 def receipt_step(account_id: UUID, message_id: UUID, state: str, habit: str) -> Step | None:

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from viesti.domain.messages.draft import Draft
 from viesti.domain.messages.models import WakeHint
 from viesti.domain.messages.states import Status
+from viesti.kit.ids import new_id
 
 PRIORITY_REPLY = 0
 PRIORITY_BULK = 1
@@ -159,6 +160,33 @@ def _take(conn: psycopg.Connection, account_id: UUID, micros: int, now: datetime
         {"micros": micros, "account": account_id, "now": now},
     )
     return done.rowcount == 1
+
+
+def charge_received(
+    conn: psycopg.Connection,
+    account_id: UUID,
+    *,
+    received_micros: int,
+    reserved_micros: int,
+    now: datetime,
+) -> None:
+    """Charge inbound texts and reserve the replies to keywords, whatever the balance is.
+
+    Neither can be refused: the texts are here, and consent must be confirmed. The balance may
+    go below zero (product decisions, "when money moves").
+    """
+    if received_micros:
+        conn.execute(
+            "INSERT INTO ledger (account_id, id, kind, amount_micros, created_at)"
+            " VALUES (%s, %s, 'received', %s, %s)",
+            (account_id, new_id(), -received_micros, now),
+        )
+    if received_micros or reserved_micros:
+        conn.execute(
+            "UPDATE balances SET available_micros = available_micros - %s,"
+            " reserved_micros = reserved_micros + %s, updated_at = %s WHERE account_id = %s",
+            (received_micros + reserved_micros, reserved_micros, now, account_id),
+        )
 
 
 def suspend(

@@ -38,8 +38,8 @@ INSERT INTO conversations AS v (account_id, id, contact_id, sender_id, mobile, s
                                 last_message_id, created_at, updated_at)
 SELECT %(account)s, u.id, u.contact_id, u.sender_id, u.mobile, u.sender, u.message_id,
        %(now)s, %(now)s
-FROM unnest(%(ids)s::uuid[], %(contacts)s::uuid[], %(senders)s::uuid[], %(mobiles)s::text[],
-            %(numbers)s::text[], %(messages)s::uuid[])
+FROM unnest(%(ids)b::uuid[], %(contacts)b::uuid[], %(senders)b::uuid[], %(mobiles)b::text[],
+            %(numbers)b::text[], %(messages)b::uuid[])
      AS u(id, contact_id, sender_id, mobile, sender, message_id)
 ORDER BY u.sender_id, u.contact_id
 ON CONFLICT (account_id, sender_id, contact_id) WHERE closed_at IS NULL
@@ -81,7 +81,7 @@ def find_open_senders(
     """The sender of each contact's open conversation: of several, the one last written in."""
     rows = conn.execute(
         "SELECT contact_id, sender_id FROM conversations"
-        " WHERE account_id = %s AND contact_id = ANY(%s) AND closed_at IS NULL"
+        " WHERE account_id = %s AND contact_id = ANY(%b) AND closed_at IS NULL"
         " ORDER BY updated_at",
         (account_id, list(contact_ids)),
         binary=True,
@@ -103,7 +103,7 @@ def close_threads(
         "UPDATE conversations SET closed_at = %(now)s, updated_at = %(now)s"
         " WHERE account_id = %(account)s AND id IN ("
         "  SELECT v.id FROM conversations v"
-        "  JOIN unnest(%(senders)s::uuid[], %(contacts)s::uuid[]) AS u(sender_id, contact_id)"
+        "  JOIN unnest(%(senders)b::uuid[], %(contacts)b::uuid[]) AS u(sender_id, contact_id)"
         "    ON v.sender_id = u.sender_id AND v.contact_id = u.contact_id"
         "  WHERE v.account_id = %(account)s AND v.closed_at IS NULL"
         "  ORDER BY v.sender_id, v.contact_id FOR UPDATE OF v)"
