@@ -8,7 +8,6 @@ deadlocking, and the balance row, which all calls of an account share, is held s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -33,6 +32,7 @@ from viesti.domain.messages.store import (
     store_messages,
     suspend,
 )
+from viesti.domain.messages.terms import Terms, get_terms
 from viesti.domain.messages.threads import (
     ThreadTouch,
     close_threads,
@@ -45,7 +45,7 @@ from viesti.domain.senders.choice import SenderChoice, find_senders
 from viesti.domain.templates.render import compile_template
 from viesti.events.catalogue import EventType
 from viesti.events.outbox import NewEvent, record_events
-from viesti.kit.errors import Invalid, NotFound
+from viesti.kit.errors import Invalid
 from viesti.kit.ids import new_id
 
 # The answer lists this many messages; GET messages?jobId= has the rest (product decisions).
@@ -53,19 +53,6 @@ MAX_MESSAGES_SHOWN = 1_000
 MAX_MEDIA = 10
 MAX_URL = 2_000
 STRATEGIES = frozenset({"reuse", "new", "existing"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    id: UUID
-    name: str
-    default_country: str
-    time_zone: str
-    notice: bool
-    notice_text: str | None
-    quiet_hours: bool
-    smart_encoding: bool
-    duplicate_guard: bool
 
 
 def send_messages(
@@ -90,7 +77,7 @@ def send_messages(
         answered = idempotency.claim_key(conn, key, body, now)
         if answered is not None:
             return SendAnswer(_replay(conn, account_id, answered))
-    account = _get_account(conn, account_id)
+    account = get_terms(conn, account_id)
     strategy = request.conversation_strategy or "reuse"
     if strategy not in STRATEGIES:
         raise Invalid("conversationStrategy is one of reuse, new, existing.")
@@ -153,17 +140,6 @@ def send_messages(
     return SendAnswer(answer | {"messages": _show(conn, account_id, shown)}, wake, has_events)
 
 
-def _get_account(conn: psycopg.Connection, account_id: UUID) -> _Account:
-    row = conn.execute(
-        "SELECT id, name, default_country, time_zone, notice, notice_text, quiet_hours,"
-        " smart_encoding, duplicate_guard FROM accounts WHERE id = %s AND disabled_at IS NULL",
-        (account_id,),
-    ).fetchone()
-    if row is None:
-        raise NotFound("There is no such account for this token.", "ACCT-008")
-    return _Account(*row)
-
-
 def _check_media(request: SendRequest) -> tuple[str, list[dict[str, Any]]]:
     type_ = (request.type or "SMS").upper()
     if type_ not in ("SMS", "MMS"):
@@ -183,7 +159,7 @@ def _check_media(request: SendRequest) -> tuple[str, list[dict[str, Any]]]:
 
 def _choose_senders(
     conn: psycopg.Connection,
-    account: _Account,
+    account: Terms,
     request: SendRequest,
     strategy: str,
     found: Sequence[Recipient],
@@ -219,7 +195,7 @@ def _judge(draft: Draft, wording: Wording) -> None:
         draft.fail("MSG-001")
 
 
-def _hold_for_quiet_hours(drafts: Sequence[Draft], account: _Account, now: datetime) -> None:
+def _hold_for_quiet_hours(drafts: Sequence[Draft], account: Terms, now: datetime) -> None:
     for draft in drafts:
         if draft.error_code is None:
             allowed = next_allowed(draft.contact.mobile, account.time_zone, now)
@@ -230,7 +206,7 @@ def _hold_for_quiet_hours(drafts: Sequence[Draft], account: _Account, now: datet
 
 def _join_threads(
     conn: psycopg.Connection,
-    account: _Account,
+    account: Terms,
     drafts: Sequence[Draft],
     strategy: str,
     now: datetime,
