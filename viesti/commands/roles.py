@@ -12,7 +12,7 @@ from viesti.commands.perform import FAILED, guard, out
 from viesti.kit.config import ConfigError, Settings, load_settings
 from viesti.kit.errors import ViestiError
 from viesti.kit.log import set_up
-from viesti.kit.process import follow_supervisor, name_process
+from viesti.kit.process import collect_garbage_rarely, follow_supervisor, name_process
 
 log = structlog.get_logger()
 
@@ -94,6 +94,7 @@ def _run_role(name: str, start: Callable[[Settings], None]) -> None:
         set_up(settings, name)
         try:
             with open_installation(settings) as installation:
+                collect_garbage_rarely()
                 start(installation.settings)
         except (ViestiError, ConfigError):
             raise
