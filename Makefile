@@ -36,7 +36,7 @@ lengths: .venv/.dev
 
 # One benchmark per promise; each is also a program of its own: .venv/bin/python bench/NAME.py
 bench: .venv/.dev
-	@set -e; for name in $(sort $(wildcard bench/*.py)); do echo "== $$name"; $(BIN)/python $$name; done
+	@set -e; for name in $(filter-out bench/stage.py,$(sort $(wildcard bench/*.py))); do echo "== $$name"; $(BIN)/python $$name; done
 
 # After a change of the dependencies in pyproject.toml; needs uv.
 lock:

@@ -11,10 +11,8 @@ import argparse
 import contextlib
 import cProfile
 import os
-import platform
 import pstats
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,6 +25,7 @@ import httpx
 import msgspec
 import psutil
 import psycopg
+from stage import free_port, machine
 
 from viesti.db.embedded import ensure_database
 from viesti.db.migrate import migrate
@@ -56,10 +55,7 @@ class Scene:
 def scene() -> Iterator[Scene]:
     with tempfile.TemporaryDirectory(prefix="viesti-bench-") as folder:
         Path(folder).chmod(0o711)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        settings = Settings(data_dir=Path(folder) / "data", port=port, rate_limit_per_s=0)
+        settings = Settings(data_dir=Path(folder) / "data", port=free_port(), rate_limit_per_s=0)
         with ensure_database(settings) as database:
             migrate(database.direct_dsn)
             key = ensure_platform_key(settings)
@@ -185,9 +181,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=16)
     options.add_argument("--stages", action="store_true")
     chosen = options.parse_args()
-    print(
-        f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}"
-    )
+    print(machine())
     with scene() as scene_:
         if chosen.stages:
             in_process(scene_, chosen.rounds)
