@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -82,7 +83,7 @@ def test_nothing_is_lost_and_nothing_leaves_twice(fire: Platform, receiver: Rece
     ).is_success
 
     accepted: list[str] = []
-    singles: list[str] = []
+    singles: dict[str, float] = {}  # number -> when the API had accepted its text
     sending = threading.Event()
     sending.set()
 
@@ -90,8 +91,9 @@ def test_nothing_is_lost_and_nothing_leaves_twice(fire: Platform, receiver: Rece
         number = 0
         while sending.is_set():
             number += 1
-            singles.append(_send(other, f"single-{number}", [_number(9, number)]))
-            time.sleep(0.5)
+            _send(other, f"single-{number}", [_number(9, number)])
+            singles[_number(9, number)] = time.time()
+            time.sleep(0.25)
 
     thread = threading.Thread(target=send_singles)
     thread.start()
@@ -144,6 +146,11 @@ def test_nothing_is_lost_and_nothing_leaves_twice(fire: Platform, receiver: Rece
             "SELECT id::text, status FROM messages WHERE account_id = %s AND outgoing",
             (account.account_id,),
         ).fetchall()
+    waits = sorted(
+        datetime.fromisoformat(fire.handsets.submits_to(number)[0]["at"]).timestamp() - at
+        for number, at in singles.items()
+        if fire.handsets.submits_to(number)
+    )
     print(
         f"\n{'accepted':>24} {total}"
         + "".join(f"\n{status:>24} {count}" for status, count in sorted(counts.items()))
@@ -151,6 +158,7 @@ def test_nothing_is_lost_and_nothing_leaves_twice(fire: Platform, receiver: Rece
         + f"\n{'taken twice':>24} {network['duplicates']}"
         + f"\n{'receipts without text':>24} {early[0] if early else '?'}"
         + f"\n{'single texts':>24} {len(singles)}"
+        + f"\n{'their longest waits, s':>24} {[round(wait, 2) for wait in waits[-6:]]}"
     )
     assert sum(counts.values()) == total
     assert network["duplicates"] == 0
