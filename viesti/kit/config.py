@@ -100,7 +100,7 @@ class Settings:
     allow_private: bool | None = _set(
         config_values.read_optional_flag,
         None,
-        "Webhooks to private and loopback addresses; auto: only while host is loopback",
+        "Webhooks to loopback addresses; auto: only while host is loopback",
     )
     rate_limit_per_s: int = _set(
         config_values.read_whole(0, 1_000_000),
@@ -133,7 +133,9 @@ class Settings:
         "Whether the first start makes a demo account and a first text",
     )
     dispatchers: int = _set(
-        config_values.read_whole(1, 64), 1, "Dispatch processes that serve starts"
+        config_values.read_whole(1, 64),
+        2,
+        "Dispatch processes that serve starts; the second takes over at once when one dies",
     )
     workers: int = _set(config_values.read_whole(1, 64), 1, "Work processes that serve starts")
     webhook_timeout_s: float = _set(
