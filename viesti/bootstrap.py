@@ -21,7 +21,7 @@ from viesti.domain.senders.service import ensure_carrier
 from viesti.kit.clock import utc_now
 from viesti.kit.config import ConfigError, Settings
 from viesti.kit.errors import Unavailable
-from viesti.kit.secrets import PlatformKey, ensure_platform_key
+from viesti.kit.secrets import PlatformKey, ensure_platform_key, load_platform_key
 
 SIMULATOR_CARRIER = "simulator"
 SIMULATOR_SYSTEM_ID = "viesti"
@@ -72,13 +72,12 @@ def open_installation(
                 check_version(database.direct_dsn)
         except psycopg.OperationalError as error:
             raise Unavailable(f"The database does not answer: {error}") from error
-        key = ensure_platform_key(settings)
+        with connect(database.direct_dsn, "command") as conn:
+            key = _open_key(conn, settings)
         yield Installation(_complete(settings, database, key), key, database)
 
 
 def _complete(settings: Settings, database: DatabaseHandle, key: PlatformKey) -> Settings:
-    with connect(database.direct_dsn, "command") as conn:
-        _check_key(conn, key)
     return dataclasses.replace(
         settings,
         database_url=database.dsn,
@@ -87,14 +86,21 @@ def _complete(settings: Settings, database: DatabaseHandle, key: PlatformKey) ->
     )
 
 
-def _check_key(conn: psycopg.Connection, key: PlatformKey) -> None:
-    """Refuse a key that cannot read what this database holds; the first key seen is noted."""
+def _open_key(conn: psycopg.Connection, settings: Settings) -> PlatformKey:
+    """The platform's key, made for a database that has none yet; its fingerprint is noted.
+
+    Refuses a key that cannot read what this database holds. Where one was noted, no other is
+    made: a file with a wrong key would stand in the way of the right one.
+    """
+    query = "SELECT value FROM platform WHERE key = 'key_fingerprint'"
+    known = conn.execute(query).fetchone() is not None
+    key = load_platform_key(settings) if known else ensure_platform_key(settings)
     conn.execute(
         "INSERT INTO platform (key, value) VALUES ('key_fingerprint', %s)"
         " ON CONFLICT (key) DO NOTHING",
         (Jsonb(key.fingerprint),),
     )
-    row = conn.execute("SELECT value FROM platform WHERE key = 'key_fingerprint'").fetchone()
+    row = conn.execute(query).fetchone()
     noted = row[0] if row else None
     if noted not in key.fingerprints:
         raise ConfigError(
@@ -106,6 +112,7 @@ def _check_key(conn: psycopg.Connection, key: PlatformKey) -> None:
             "UPDATE platform SET value = %s WHERE key = 'key_fingerprint'",
             (Jsonb(key.fingerprint),),
         )
+    return key
 
 
 def simulator_password(key: PlatformKey) -> str:

@@ -145,7 +145,8 @@ def _say_where(console: Console, settings: Settings, demo: Demo | None) -> None:
     if demo is None:
         _plain(console, f"  New account   {shown_program()} account create --name NAME")
     elif demo.told:
-        _plain(console, f"  New secret    viesti credentials create --account {demo.account_id}")
+        command = f"{shown_program()} credentials create --account {demo.account_id}"
+        _plain(console, f"  New secret    {command}")
 
 
 def _say_secret(console: Console, settings: Settings, credential: NewCredential) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from viesti.bootstrap import SIMULATOR_CARRIER
 from viesti.db.connections import connect
 from viesti.db.embedded import DatabaseHandle, ensure_database
 from viesti.db.migrate import check_version, newest_version
@@ -196,9 +197,7 @@ def _carrier(conn: psycopg.Connection, key: PlatformKey, row: tuple[Any, ...]) -
             title,
             Grade.FAILED if not _is_loopback(where["host"]) else Grade.WARNING,
             f"{address} cannot be reached: {error.strerror or error}",
-            "Start `viesti serve`."
-            if _is_loopback(where["host"])
-            else "Check address and network.",
+            "Start `viesti serve`." if name == SIMULATOR_CARRIER else "Check address and network.",
         )
     bound = conn.execute(
         "SELECT bound_at IS NOT NULL, last_error FROM binds WHERE carrier_id = %s"

@@ -9,7 +9,15 @@ import typer
 from viesti.bootstrap import Installation
 from viesti.commands.perform import Json, Result, perform_on_installation, read_id, show_fields
 from viesti.domain.senders import service as senders
-from viesti.domain.senders.models import CarrierKind, SmppAccount
+from viesti.domain.senders.models import (
+    BindMode,
+    CarrierHabits,
+    CarrierKind,
+    IdFormat,
+    ReceiptHabit,
+    SmppAccount,
+    UnknownOutcome,
+)
 from viesti.kit.clock import utc_now
 
 carrier_app = typer.Typer(no_args_is_help=True, help="Carrier accounts that texts go out over.")
@@ -27,6 +35,18 @@ def add_carrier(
     window: Annotated[int, typer.Option(help="Unanswered segments per bind.")] = 100,
     rate: Annotated[float, typer.Option(help="Segments a second; 0: unlimited.")] = 0.0,
     max_binds: Annotated[int, typer.Option("--max-binds", help="Connections at most.")] = 1,
+    bind_mode: Annotated[
+        BindMode, typer.Option(help="One connection for both ways, or a pair.")
+    ] = BindMode.TRANSCEIVER,
+    id_format: Annotated[
+        IdFormat, typer.Option(help="How receipts spell the ids of answers; auto: learned.")
+    ] = IdFormat.AUTO,
+    receipts: Annotated[
+        ReceiptHabit, typer.Option(help="Which segments of a text it confirms.")
+    ] = ReceiptHabit.EACH,
+    unknown_outcome: Annotated[
+        UnknownOutcome, typer.Option(help="A segment without an answer: hold it, or send it again.")
+    ] = UnknownOutcome.HOLD,
     as_json: Json = False,
 ) -> None:
     """Add a carrier account; dispatch binds to it within two seconds."""
@@ -42,6 +62,7 @@ def add_carrier(
                 window=window,
                 rate_per_s=rate,
                 max_binds=max_binds,
+                habits=CarrierHabits(bind_mode, id_format, receipts, unknown_outcome),
             )
         return {"carrierId": str(made.id), "name": made.name, "kind": kind.value}
 

@@ -13,7 +13,15 @@ from psycopg_pool import ConnectionPool
 from tests.conftest import Clock
 from viesti.domain.accounts.service import create_account
 from viesti.domain.senders import service
-from viesti.domain.senders.models import SenderType, SmppAccount
+from viesti.domain.senders.models import (
+    BindMode,
+    CarrierHabits,
+    IdFormat,
+    ReceiptHabit,
+    SenderType,
+    SmppAccount,
+    UnknownOutcome,
+)
 from viesti.kit.errors import Conflict, Invalid, NotFound
 from viesti.kit.secrets import PlatformKey
 
@@ -37,6 +45,17 @@ def test_a_carrier_keeps_its_password_encrypted(conn: psycopg.Connection, clock:
     assert b"hush" not in row[1]
     assert KEY.decrypt(service.PASSWORD_PURPOSE, row[1]) == b"hush"
     assert "hush" not in repr(LOCAL)
+
+
+def test_a_carriers_habits_are_kept(conn: psycopg.Connection, clock: Clock) -> None:
+    habits = CarrierHabits(
+        BindMode.TX_RX, IdFormat.HEX_DEC, ReceiptHabit.LAST, UnknownOutcome.RESEND
+    )
+    service.add_carrier(conn, KEY, name="old", smpp=LOCAL, now=clock.now(), habits=habits)
+    row = conn.execute(
+        "SELECT settings ->> 'bind_mode', id_format, receipts, unknown_outcome FROM carriers"
+    ).fetchone()
+    assert row == ("tx_rx", "hex-dec", "last", "resend")
 
 
 def test_a_carriers_name_is_taken_once(conn: psycopg.Connection, clock: Clock) -> None:

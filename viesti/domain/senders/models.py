@@ -18,6 +18,49 @@ class SenderType(enum.Enum):
     ALPHANUMERIC = "alphanumeric"
 
 
+class BindMode(enum.Enum):
+    TRANSCEIVER = "transceiver"
+    TX_RX = "tx_rx"  # a transmitter and a receiver, for SMSCs without transceivers
+
+
+class IdFormat(enum.Enum):
+    """How receipts spell the message ids of answers: answer's base first, then the receipt's."""
+
+    AUTO = "auto"  # learned from unambiguous matches
+    SAME = "same"
+    HEX_DEC = "hex-dec"
+    DEC_HEX = "dec-hex"
+
+
+class ReceiptHabit(enum.Enum):
+    """Which segments of a text the carrier confirms."""
+
+    EACH = "each"
+    FIRST = "first"
+    LAST = "last"
+    NONE = "none"
+
+
+class UnknownOutcome(enum.Enum):
+    """What becomes of a segment whose answer never came."""
+
+    HOLD = "hold"
+    RESEND = "resend"  # at least once: the handset may get it twice
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierHabits:
+    """In what a carrier may differ from the usual."""
+
+    bind_mode: BindMode = BindMode.TRANSCEIVER
+    id_format: IdFormat = IdFormat.AUTO
+    receipts: ReceiptHabit = ReceiptHabit.EACH
+    unknown_outcome: UnknownOutcome = UnknownOutcome.HOLD
+
+
+USUAL_HABITS = CarrierHabits()
+
+
 @dataclass(frozen=True, slots=True)
 class SmppAccount:
     """How to reach a carrier's SMSC and as whom."""

@@ -14,7 +14,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from viesti.domain.senders.models import (
+    USUAL_HABITS,
+    BindMode,
     CarrierAccount,
+    CarrierHabits,
     CarrierKind,
     Sender,
     SenderType,
@@ -54,6 +57,7 @@ def add_carrier(
     window: int = 100,
     rate_per_s: float = 0.0,
     max_binds: int = 1,
+    habits: CarrierHabits = USUAL_HABITS,
 ) -> CarrierAccount:
     """A carrier account over SMPP 3.4; ``rate_per_s`` counts segments, 0 is unlimited.
 
@@ -61,19 +65,26 @@ def add_carrier(
     """
     _check_carrier(name, smpp, window, rate_per_s, max_binds)
     made = CarrierAccount(new_id(), name, CarrierKind.SMPP)
+    settings = {"host": smpp.host, "port": smpp.port, "system_id": smpp.system_id}
+    if habits.bind_mode is not BindMode.TRANSCEIVER:
+        settings["bind_mode"] = habits.bind_mode.value
     row = conn.execute(
         'INSERT INTO carriers (id, name, kind, settings, secret_encrypted, "window", rate_per_s,'
-        " max_binds, created_at, updated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " max_binds, id_format, receipts, unknown_outcome, created_at, updated_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (name) DO NOTHING RETURNING id",
         (
             made.id,
             name,
             made.kind.value,
-            Jsonb({"host": smpp.host, "port": smpp.port, "system_id": smpp.system_id}),
+            Jsonb(settings),
             key.encrypt(PASSWORD_PURPOSE, smpp.password.encode()),
             window,
             rate_per_s,
             max_binds,
+            habits.id_format.value,
+            habits.receipts.value,
+            habits.unknown_outcome.value,
             now,
             now,
         ),

@@ -117,7 +117,8 @@ class _Checker:
         if helper is None:
             known = ", ".join(HELPERS)
             raise self._refuse(
-                path.parts[0] if path.parts else name, f"no helper {name!r}: {known}"
+                path.parts[0] if path.parts else name,
+                f"there is no helper {name!r}; known are {known}",
             )
         if not helper.least <= len(params) <= helper.most or not named.keys() <= helper.named:
             takes = f"{helper.least}" if helper.least == helper.most else "1 or 2"
@@ -144,7 +145,7 @@ class _Checker:
                 raise self._refuse(name, f"{name} takes 1 value")
             self._expression(block.params[0])
         elif block.params or block.hash_pairs or name in HELPERS:
-            raise self._refuse(path.parts[0] if path.parts else name, f"no block {name!r}")
+            raise self._refuse(path.parts[0] if path.parts else name, f"there is no block {name!r}")
         else:
             self._expression(path)
         if len(block.block_params) > 2:
