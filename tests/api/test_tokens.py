@@ -144,19 +144,26 @@ def test_a_request_that_cannot_be_read_is_answered_in_oauth2_form(http: Http) ->
 
 
 def test_guessing_is_stopped_by_client_address(
-    http: Http, new_tenant: Callable[..., Tenant]
+    http: Http, pool: Pool, key: PlatformKey, new_tenant: Callable[..., Tenant]
 ) -> None:
-    tenant, other = new_tenant(), new_tenant()
+    tenant, known = new_tenant(), new_tenant()
+    with pool.connection() as conn:
+        made = create_credentials(conn, key, known.account_id, now=utc_now())
     for _ in range(MAX_BY_ADDRESS):
         assert ask(http, tenant, client_secret="guess").status_code == 401
-    # The right secret, and another client from the same address, wait as well.
-    for answer in (ask(http, tenant), ask(http, other)):
+    # The right secret, and a client that is new at the address, wait as well.
+    fresh = {"client_id": str(made.client_id), "client_secret": made.client_secret}
+    for answer in (ask(http, tenant), ask(http, tenant, **fresh)):
         assert answer.status_code == 429
         assert 0 < int(answer.headers["retry-after"]) <= 300
         assert answer.json()["error"] == "slow_down"
         assert answer.json()["errorObject"]["code"] == "GEN-429"
-    # A token that was issued before goes on.
+    # A token that was issued before goes on, and so does a client that is known there.
     assert tenant.get("/contacts").status_code == 200
+    assert ask(http, known).status_code == 200
+    # Nobody guesses at a known client more than once.
+    assert ask(http, known, client_secret="guess").status_code == 401
+    assert ask(http, known).status_code == 429
 
 
 async def test_guessing_at_one_client_from_many_addresses_stops_strangers_only(

@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from tests.api.conftest import Tenant
 from viesti.api.app import create_app
+from viesti.events.catalogue import EventType
 from viesti.kit.config import Settings
 
 Pool = ConnectionPool[psycopg.Connection]
@@ -40,6 +41,13 @@ def test_subscribing_shows_the_secret_once_and_both_names_of_the_url(tenant: Ten
 @pytest.mark.parametrize("name", ["url", "callbackUrl", "destination"])
 def test_the_url_is_taken_under_each_of_its_names(tenant: Tenant, name: str) -> None:
     assert subscribe(tenant, **{name: URL})["url"] == URL
+
+
+def test_who_names_no_event_types_hears_all(tenant: Tenant) -> None:
+    # The published contract requires nothing but the URL.
+    answer = tenant.post("/webhooks", json={"callbackUrl": URL})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"]["eventTypes"] == [kind.value for kind in EventType]
 
 
 @pytest.mark.parametrize("by", ["encoded url", "id"])

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+import pytest
 from standardwebhooks import Webhook
 
 from tests.webhooks.conftest import Platform, Receiver, Running, until
@@ -157,6 +158,7 @@ async def test_retry_after_is_honoured(
     assert receiver.calls[1].at_s - receiver.calls[0].at_s > 0.95
 
 
+@pytest.mark.slow
 async def test_a_dead_endpoint_with_thousands_due_does_not_delay_another(
     platform: Platform,
     receiver: Receiver,
@@ -184,6 +186,9 @@ async def test_a_dead_endpoint_with_thousands_due_does_not_delay_another(
     assert len(hanging.calls) <= 4
 
 
+# Two seconds are the promise (issue of the webhooks' isolation): kept apart from the tests that
+# run side by side, which would only measure each other.
+@pytest.mark.slow
 async def test_hundreds_of_hanging_endpoints_do_not_delay_a_new_one(
     platform: Platform,
     receiver: Receiver,

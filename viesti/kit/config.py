@@ -155,9 +155,6 @@ class Settings:
     retention_idempotency_hours: int = _set(
         config_values.read_whole(1, 720), 24, "How long idempotency keys are kept"
     )
-    retention_audit_days: int = _set(
-        config_values.read_whole(1, 36500), 365, "How long the audit log is kept"
-    )
     log_level: LogLevel = _set(
         config_values.read_choice(LogLevel), LogLevel.INFO, "debug, info, warning or error"
     )

@@ -70,7 +70,9 @@ class UnsupportedMedia(ViestiError):
 class RateLimited(ViestiError):
     default_code = "GEN-429"
 
-    def __init__(self, message: str, code: str | None = None, *, retry_after_s: float = 1.0) -> None:
+    def __init__(
+        self, message: str, code: str | None = None, *, retry_after_s: float = 1.0
+    ) -> None:
         super().__init__(message, code)
         self.retry_after_s = retry_after_s
 

@@ -129,3 +129,26 @@ def test_a_blocked_text_costs_nothing_and_says_why(rig: Rig) -> None:
     assert answer["estimatedPrice"] == 0
     assert rig.events()[-1] == "message-status"
     rig.check_books()
+
+
+# Refused texts
+
+
+def test_a_refused_text_starts_no_conversation(rig: Rig) -> None:
+    rig.run(
+        "INSERT INTO opt_outs (account_id, mobile, at, source) VALUES (%s, %s, %s, 'keyword')",
+        rig.account_id,
+        HANDSET,
+        utc_now(),
+    )
+    refused = rig.send("Hello").data["messages"][0]
+    assert refused["error"]["code"] == "CONT-010"
+    assert "conversation" not in refused
+    assert rig.rows("SELECT 1 FROM conversations") == []
+
+
+def test_a_refused_text_is_shown_in_the_conversation_that_is_open(rig: Rig) -> None:
+    first = rig.send("Same").data["messages"][0]
+    second = rig.send("Same").data["messages"][0]
+    assert second["error"]["code"] == "MSG-024"
+    assert second["conversation"] == first["conversation"]

@@ -71,6 +71,12 @@ messages = table(
     moment("created_at", nullable=False),
     moment("updated_at", nullable=False),
     Index("ix_messages_conversation_id", "conversation_id", "id"),
+    Index(
+        "ix_messages_contact_id",
+        "contact_id",
+        "id",
+        postgresql_where=text("conversation_id IS NULL"),
+    ),
     postgresql_partition_by="RANGE (id)",
 )
 

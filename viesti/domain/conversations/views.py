@@ -55,7 +55,8 @@ def conversation_view(row: ConversationRow) -> dict[str, Any]:
         "group": group_view(row.account_id),
         "phoneNumber": phone_number_view(row),
         "type": "sms",
-        "unread": [str(row.last_message_id)] if row.unread and row.last_message_id else [],
+        # Whoever has not read it: people, who come with the hub.
+        "unread": [],
         "created": moment_view(row.created_at),
         "updated": moment_view(row.updated_at),
     }

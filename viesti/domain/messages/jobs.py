@@ -1,4 +1,4 @@
-"""What became of a sending call; called by the API and the hub."""
+"""What became of a sending call; called by the API, the hub and ``viesti jobs``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 
+from viesti.db.placement import placement
 from viesti.domain.contacts.views import moment_view
 from viesti.domain.messages.states import Status
 from viesti.domain.messages.views import price_view
@@ -55,6 +56,19 @@ def get_job(conn: psycopg.Connection, account_id: UUID, job_id: str) -> Job:
         (account_id, row[6], row[7], found),
     ).fetchall()
     return Job(found, *row[:6], by_status=dict(counts))
+
+
+def find_account_of(conn: psycopg.Connection, job_id: UUID) -> UUID | None:
+    """Whose sending call it is; for operators, who see every account."""
+    accounts = [row[0] for row in conn.execute("SELECT id FROM accounts")]
+    for group in placement(accounts):
+        row = conn.execute(
+            "SELECT account_id FROM jobs WHERE account_id = ANY(%s) AND id = %s",
+            (list(group), job_id),
+        ).fetchone()
+        if row is not None:
+            return row[0]
+    return None
 
 
 def job_view(job: Job) -> dict[str, Any]:

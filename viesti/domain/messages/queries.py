@@ -153,18 +153,20 @@ def _clauses(
         contact = find_id(narrow.contact_id)
         if contact is None:
             return None
-        # Messages have no index by contact: their conversations lead to them.
-        threads = [
+        # Messages have no index by contact: its conversations lead to them, and a small index to
+        # those that were refused without one.
+        params["threads"] = [
             record[0]
             for record in conn.execute(
                 "SELECT id FROM conversations WHERE account_id = %s AND contact_id = %s",
                 (account_id, contact),
             )
         ]
-        if not threads:
-            return None
-        clauses.append("m.conversation_id = ANY(%(threads)s)")
-        params["threads"] = threads
+        params["contact"] = contact
+        clauses.append(
+            "(m.conversation_id = ANY(%(threads)s)"
+            " OR (m.conversation_id IS NULL AND m.contact_id = %(contact)s))"
+        )
     if narrow.job_id is not None:
         job = find_id(narrow.job_id)
         span = (

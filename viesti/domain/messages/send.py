@@ -36,7 +36,7 @@ from viesti.domain.messages.terms import Terms, get_terms
 from viesti.domain.messages.threads import (
     ThreadTouch,
     close_threads,
-    find_open_senders,
+    find_open_threads,
     join_threads,
 )
 from viesti.domain.messages.views import message_view
@@ -170,15 +170,17 @@ def _choose_senders(
     # Until an account has groups of its own, its one group has the account's id.
     if group and group.id and group.id != str(account.id):
         choice = SenderChoice([])
-    open_senders = find_open_senders(conn, account.id, [r.contact.id for r in found])
+    open_threads = find_open_threads(conn, account.id, [r.contact.id for r in found])
     drafts: list[Draft] = []
     for recipient in found:
         contact = recipient.contact
-        open_sender = open_senders.get(contact.id)
+        open_sender, thread = open_threads.get(contact.id, (None, None))
         fixed = recipient.sender_id or open_sender
         sender = choice.by_id(fixed) if fixed else None
         sender = sender or choice.for_contact(contact.mobile, contact.country)
         draft = Draft(new_id(), contact, sender, Status.QUEUED, is_reply=recipient.is_reply)
+        if sender is not None and sender.id == open_sender:
+            draft.conversation_id = thread
         if strategy == "existing" and open_sender is None:
             draft.status = Status.INVALID
         drafts.append(draft)
@@ -214,7 +216,7 @@ def _join_threads(
     touches = [
         ThreadTouch(d.sender.id, d.sender.number, d.contact.id, d.contact.mobile, d.id)
         for d in drafts
-        if d.sender is not None
+        if d.sender is not None and d.error_code is None
     ]
     events: list[NewEvent] = []
     if strategy == "new" and touches:
@@ -240,8 +242,10 @@ def _join_threads(
                 )
             )
     for draft in drafts:
+        # A refused text is shown in a conversation that is open anyway, but starts none.
         if draft.sender is not None:
-            draft.conversation_id = threads[draft.sender.id, draft.contact.id].id
+            joined = threads.get((draft.sender.id, draft.contact.id))
+            draft.conversation_id = joined.id if joined else draft.conversation_id
     return events
 
 

@@ -75,18 +75,21 @@ def join_threads(
     return {(row[0], row[1]): Thread(row[2], row[3]) for row in rows}
 
 
-def find_open_senders(
+def find_open_threads(
     conn: psycopg.Connection, account_id: UUID, contact_ids: Sequence[UUID]
-) -> dict[UUID, UUID]:
-    """The sender of each contact's open conversation: of several, the one last written in."""
+) -> dict[UUID, tuple[UUID, UUID]]:
+    """(Sender id, conversation id) of each contact's open conversation.
+
+    Of several it is the one that was written in last.
+    """
     rows = conn.execute(
-        "SELECT contact_id, sender_id FROM conversations"
+        "SELECT contact_id, sender_id, id FROM conversations"
         " WHERE account_id = %s AND contact_id = ANY(%b) AND closed_at IS NULL"
         " ORDER BY updated_at",
         (account_id, list(contact_ids)),
         binary=True,
     ).fetchall()
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def close_threads(

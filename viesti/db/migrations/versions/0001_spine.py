@@ -481,6 +481,13 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (id)",
     )
     op.create_index(
+        "ix_messages_contact_id",
+        "messages",
+        ["contact_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("conversation_id IS NULL"),
+    )
+    op.create_index(
         "ix_messages_conversation_id", "messages", ["conversation_id", "id"], unique=False
     )
     op.create_table(
