@@ -10,13 +10,12 @@ of plain fields.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
+
+from stage import machine
 
 from viesti.domain.templates.render import compile_template
 from viesti.sms.dlr import find_receipt
@@ -74,24 +73,13 @@ def rate_per_s(work: Callable[[T], object], items: Sequence[T], seconds: float) 
     return best
 
 
-def cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each line")
     seconds: float = parser.parse_args().seconds
     random_ = random.Random(1)
 
-    print(
-        f"{os.cpu_count()} cores, {cpu_model()}, Python {platform.python_version()}, one core used"
-    )
+    print(f"{machine()}, one core used")
 
     def show(name: str, rate: float) -> None:
         print(f"{name:<52}{rate:>12,.0f}/s{1e6 / rate:>9.2f} us")

@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
-import platform
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 import uvloop
+from stage import machine
 
 from viesti.carriers.base import Delivery, Submit, SubmitOutcome, Verdict
 from viesti.carriers.simulator.server import Simulator, tune_process
@@ -118,13 +117,6 @@ async def measure(port: int, pipe: Connection, texts: int, window: int) -> None:
     print(f"client, per core           {texts / cpu_s:>12,.0f} texts/s")
     print(f"simulator, per core        {texts / peer_cpu_s:>12,.0f} texts/s")
     print(f"machine                    {machine()}")
-
-
-def machine() -> str:
-    return (
-        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
-        f"CPython {platform.python_version()}, uvloop {uvloop.__version__}"
-    )
 
 
 def main() -> None:

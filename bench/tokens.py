@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import uvloop
+from stage import machine
 
 from viesti.db.connections import connect
 from viesti.db.embedded import ensure_database
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
-    print(f"machine: {platform.machine()}, {len(cores)} cores, Python {platform.python_version()}")
+    print(machine())
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:

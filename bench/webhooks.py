@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
-import platform
 import socket
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import psycopg
 import uvloop
+from stage import machine
 
 from viesti.db.embedded import ensure_database
 from viesti.db.migrate import migrate
@@ -152,8 +152,7 @@ async def _measure(dsn: str, port: int, endpoints: int) -> tuple[float, float]:
 
 def _run(dsn: str) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    cores = len(os.sched_getaffinity(0))
-    print(f"machine: {platform.machine()}, {cores} cores, Python {platform.python_version()}")
+    print(machine())
     with _receiver() as port:
         for endpoints in ENDPOINTS:
             recorded, delivered = uvloop.run(_measure(dsn, port, endpoints))
