@@ -17,24 +17,33 @@ from viesti.domain.messages.progress import Step
 from viesti.sms.segments import encode_message
 
 # The ids stand beside the join as an array too: whatever the planner believes about a queue that
-# was empty a second ago, it then goes by the primary key.
-_START = """
-WITH started AS (
-    UPDATE dispatch_queue q SET started = q.started | u.mask, claimed_by = %(me)s,
-        started_at = %(now)s
-    FROM unnest(%(owners)s::uuid[], %(ids)s::uuid[], %(masks)s::int[], %(before)s::int[])
-         AS u(account_id, message_id, mask, before)
-    WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)s)
-      AND q.account_id = u.account_id AND q.message_id = u.message_id AND q.started = u.before
-      AND (q.started = q.answered OR q.claimed_by = %(me)s)
-      AND (q.consent_reply OR NOT EXISTS (
+# was empty a second ago, it then goes by the primary key. Likewise the numbers, or it would read
+# all who ever opted out of an account.
+_NOT_OPTED_OUT = """(q.consent_reply OR NOT EXISTS (
           SELECT 1 FROM opt_outs o WHERE o.account_id = ANY(%(accounts)s)
-            AND o.account_id = q.account_id AND o.mobile = q.mobile))
-    RETURNING q.account_id, q.message_id)
-SELECT s.message_id, m.message, m.sender FROM started s
-JOIN messages m ON m.account_id = s.account_id AND m.id = s.message_id
-WHERE m.account_id = ANY(%(accounts)s) AND m.id = ANY(%(ids)s)
-    AND m.id BETWEEN %(first)s AND %(last)s
+            AND o.mobile = ANY(%(mobiles)b)
+            AND o.account_id = q.account_id AND o.mobile = q.mobile))"""
+_START = f"""
+UPDATE dispatch_queue q SET started = q.started | u.mask, claimed_by = %(me)s,
+    started_at = %(now)s
+FROM unnest(%(owners)b::uuid[], %(ids)b::uuid[], %(masks)b::int[], %(before)b::int[])
+     AS u(account_id, message_id, mask, before)
+WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)b)
+  AND q.account_id = u.account_id AND q.message_id = u.message_id AND q.started = u.before
+  AND (q.started = q.answered OR q.claimed_by = %(me)s)
+  AND {_NOT_OPTED_OUT}
+RETURNING q.message_id
+"""
+_REFUSE = f"""
+DELETE FROM dispatch_queue q
+WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)b)
+  AND q.started = q.answered AND NOT {_NOT_OPTED_OUT}
+RETURNING q.account_id, q.message_id
+"""
+# A statement of its own: joined to the update it is read once per row.
+_WORDS = """
+SELECT id, message, sender FROM messages
+WHERE account_id = ANY(%(accounts)s) AND id = ANY(%(ids)b) AND id BETWEEN %(first)s AND %(last)s
 """
 
 
@@ -63,41 +72,29 @@ def start(conn: psycopg.Connection, starts: Sequence[Start], me: UUID, now: date
     """
     if not starts:
         return Started()
-    by_id = {wish.text.message_id: wish for wish in starts}
     accounts = list({wish.text.account_id for wish in starts})
     rows = conn.execute(
-        _START,
+        _START.encode(),
         {
             "me": me,
             "now": now,
             "accounts": accounts,
+            "mobiles": [wish.text.mobile for wish in starts],
             "owners": [wish.text.account_id for wish in starts],
             "ids": [wish.text.message_id for wish in starts],
             "masks": [wish.mask for wish in starts],
             "before": [wish.text.started for wish in starts],
-            "first": min(by_id),
-            "last": max(by_id),
         },
         binary=True,
     ).fetchall()
-    granted_ids: set[UUID] = set()
-    for message_id, message, sender in rows:
-        granted_ids.add(message_id)
-        text = by_id[message_id].text
-        if not text.parts:
-            # The reference of a long text need only differ from that of its neighbours.
-            encoded = encode_message(message, message_id.bytes[-1])
-            text.parts = encoded.parts
-            text.data_coding = encoded.data_coding
-            text.sender = sender
+    granted = {row[0] for row in rows}
+    result = Started([wish for wish in starts if wish.text.message_id in granted])
+    _encode(conn, accounts, [wish.text for wish in result.granted])
     missing = {
-        wish.text.message_id: wish.text
-        for wish in starts
-        if wish.text.message_id not in granted_ids
+        wish.text.message_id: wish.text for wish in starts if wish.text.message_id not in granted
     }
-    result = Started([wish for wish in starts if wish.text.message_id in granted_ids])
     if missing:
-        result.steps = _refuse_opted_out(conn, accounts, list(missing))
+        result.steps = _refuse_opted_out(conn, accounts, list(missing.values()))
         for step in result.steps:
             result.gone.append(missing.pop(step.message_id))
         for message_id in _undo_own(conn, accounts, list(missing.values()), me):
@@ -106,16 +103,36 @@ def start(conn: psycopg.Connection, starts: Sequence[Start], me: UUID, now: date
     return result
 
 
+def _encode(conn: psycopg.Connection, accounts: list[UUID], texts: Sequence[Text]) -> None:
+    """Give those of ``texts`` that start for the first time here their segments."""
+    fresh = {text.message_id: text for text in texts if not text.parts}
+    if not fresh:
+        return
+    rows = conn.execute(
+        _WORDS,
+        {"accounts": accounts, "ids": list(fresh), "first": min(fresh), "last": max(fresh)},
+        binary=True,
+    ).fetchall()
+    for message_id, message, sender in rows:
+        text = fresh[message_id]
+        # The reference of a long text need only differ from that of its neighbours.
+        encoded = encode_message(message, message_id.bytes[-1])
+        text.parts = encoded.parts
+        text.data_coding = encoded.data_coding
+        text.sender = sender
+
+
 def _refuse_opted_out(
-    conn: psycopg.Connection, accounts: list[UUID], ids: Sequence[UUID]
+    conn: psycopg.Connection, accounts: list[UUID], texts: Sequence[Text]
 ) -> list[Step]:
     rows = conn.execute(
-        "DELETE FROM dispatch_queue q WHERE q.account_id = ANY(%(accounts)s)"
-        " AND q.message_id = ANY(%(ids)s) AND q.started = q.answered AND NOT q.consent_reply"
-        " AND EXISTS (SELECT 1 FROM opt_outs o WHERE o.account_id = ANY(%(accounts)s)"
-        "   AND o.account_id = q.account_id AND o.mobile = q.mobile)"
-        " RETURNING q.account_id, q.message_id",
-        {"accounts": accounts, "ids": list(ids)},
+        _REFUSE.encode(),
+        {
+            "accounts": accounts,
+            "mobiles": [text.mobile for text in texts],
+            "ids": [text.message_id for text in texts],
+        },
+        binary=True,
     ).fetchall()
     return [Step(row[0], row[1], error_code="CONT-010") for row in rows]
 
@@ -126,10 +143,11 @@ def _undo_own(
     """Take back starts of this very process whose commit was in doubt: nothing was written."""
     rows = conn.execute(
         "UPDATE dispatch_queue q SET started = u.before"
-        " FROM unnest(%(owners)s::uuid[], %(ids)s::uuid[], %(before)s::int[])"
+        " FROM unnest(%(owners)b::uuid[], %(ids)b::uuid[], %(before)b::int[])"
         "   AS u(account_id, message_id, before)"
-        " WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)s)"
-        " AND q.account_id = u.account_id AND q.message_id = u.message_id AND q.claimed_by = %(me)s AND q.started <> u.before"
+        " WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)b)"
+        " AND q.account_id = u.account_id AND q.message_id = u.message_id"
+        " AND q.claimed_by = %(me)s AND q.started <> u.before"
         " RETURNING q.message_id",
         {
             "me": me,

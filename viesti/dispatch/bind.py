@@ -23,7 +23,13 @@ _PROVEN_AFTER_S = 1.0
 class Bind:
     """Implements ``CarrierEvents``: everything lands in two lists, and the desk is woken."""
 
-    def __init__(self, lease: BindLease, smpp: SmppSettings, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        lease: BindLease,
+        smpp: SmppSettings,
+        wake: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
         self.lease = lease
         self.outcomes: list[SubmitOutcome] = []
         self.arrivals: list[Arrival] = []
@@ -33,8 +39,15 @@ class Bind:
         # Acknowledged arrivals whose acknowledgement is not known to have reached the carrier.
         self.unproven: list[tuple[float, UUID]] = []
         self._wake = wake
+        self._on_failure = on_failure
         self.client = SmppClient(smpp, self)
-        self._task = asyncio.get_running_loop().create_task(self.client.run())
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self.client.run()
+        except Exception as error:  # noqa: BLE001 (a bind that ended unseen would never be missed)
+            self._on_failure(error)
 
     def on_outcomes(self, outcomes: Sequence[SubmitOutcome]) -> None:
         self.outcomes.extend(outcomes)

@@ -7,10 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import structlog
 
 from viesti.carriers.smpp.client import SmppSettings
 from viesti.domain.senders.service import PASSWORD_PURPOSE
+from viesti.kit.errors import Unavailable
 from viesti.kit.secrets import PlatformKey
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +31,26 @@ class CarrierRow:
 
 
 def load_carriers(conn: psycopg.Connection, key: PlatformKey) -> dict[UUID, CarrierRow]:
-    """Every enabled carrier by id."""
+    """Every enabled carrier by id. One whose settings cannot be read is left out."""
     rows: list[tuple[Any, ...]] = conn.execute(
         'SELECT id, name, settings, secret_encrypted, "window", rate_per_s, max_binds, receipts,'
         " unknown_outcome FROM carriers WHERE enabled AND kind = 'smpp'"
     ).fetchall()
     found: dict[UUID, CarrierRow] = {}
     for id_, name, settings, secret, window, rate, max_binds, receipts, unknown in rows:
-        smpp = SmppSettings(
-            host=settings["host"],
-            port=int(settings["port"]),
-            system_id=settings["system_id"],
-            password=key.decrypt(PASSWORD_PURPOSE, bytes(secret)).decode(),
-            bind_mode=settings.get("bind_mode", "transceiver"),
-            window=window,
-        )
+        try:
+            smpp = SmppSettings(
+                host=settings["host"],
+                port=int(settings["port"]),
+                system_id=settings["system_id"],
+                password=key.decrypt(PASSWORD_PURPOSE, bytes(secret)).decode(),
+                bind_mode=settings.get("bind_mode", "transceiver"),
+                window=window,
+            )
+        except (KeyError, ValueError, Unavailable) as error:
+            # The others are served all the same.
+            log.error("carrier_unusable", carrier=name, error=type(error).__name__)
+            continue
         found[id_] = CarrierRow(id_, name, smpp, rate, max_binds, receipts, unknown == "resend")
     return found
 

@@ -19,8 +19,8 @@ from viesti.dispatch.texts import Text
 _BEGINNING = (datetime(2000, 1, 1, tzinfo=UTC), UUID(int=0))
 
 _READ = """
-SELECT c.* FROM unnest(%(lane_accounts)s::uuid[], %(lanes)s::uuid[], %(priorities)s::int[],
-                       %(moments)s::timestamptz[], %(ids)s::uuid[], %(quotas)s::int[])
+SELECT c.* FROM unnest(%(lane_accounts)b::uuid[], %(lanes)b::uuid[], %(priorities)b::int[],
+                       %(moments)b::timestamptz[], %(ids)b::uuid[], %(quotas)b::int[])
      AS l(account_id, lane_id, priority, not_before, message_id, quota)
 CROSS JOIN LATERAL (
     SELECT d.account_id, d.lane_id, d.message_id, d.mobile, d.priority, d.not_before, d.segments,

@@ -8,11 +8,7 @@ then are the started segments written. What arrived (receipts, inbound texts) is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 import psycopg
@@ -21,55 +17,31 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from viesti.carriers.base import Submit, SubmitOutcome, Verdict
 from viesti.db.placement import placement
-from viesti.db.pool import retry_deadlocks
 from viesti.db.waker import Waker
-from viesti.dispatch.attempt import Start, Started, start
+from viesti.dispatch.attempt import Start
 from viesti.dispatch.bind import Bind
+from viesti.dispatch.books import Abandoned, Books
 from viesti.dispatch.carriers import CarrierRow
-from viesti.dispatch.claim import Read, read_due
-from viesti.dispatch.fair import FairTurns
 from viesti.dispatch.lane import Lane
 from viesti.dispatch.leases import BindLease, LaneLease
-from viesti.dispatch.outcome import Attempt, commit_outcomes
-from viesti.dispatch.pace import Bucket
+from viesti.dispatch.outcome import Attempt
 from viesti.dispatch.receive import Receiver, TakeArrivals
 from viesti.dispatch.settings import (
     GATHER_S,
-    MAX_STARTS,
-    MIN_READ_AHEAD,
+    LAST_COMMIT_S,
+    LEAVE_DRAIN_S,
     POLL_S,
-    READ_AHEAD,
-    READ_AHEAD_ALL,
+    RECHECK_S,
 )
-from viesti.dispatch.texts import RETRY_FIRST_S, RETRY_MOST_S, Text
-from viesti.domain.messages.parked import hold_abandoned
-from viesti.domain.messages.progress import Step, advance
+from viesti.dispatch.supply import Counters, Supply
+from viesti.dispatch.texts import Text
 from viesti.events.outbox import WEBHOOKS_CHANNEL
-from viesti.kit.clock import utc_now
+from viesti.kit.ids import new_id
 
 log = structlog.get_logger()
-R = TypeVar("R")
 
 _TROUBLE_FIRST_S = 0.1
 _TROUBLE_MOST_S = 2.0
-
-
-@dataclass(slots=True)
-class Counters:
-    """What this desk did since it opened; for the logs and the metrics."""
-
-    submitted: int = 0
-    accepted: int = 0
-    refused: int = 0
-    throttled: int = 0
-    held: int = 0
-    turns: int = 0
-
-
-@dataclass(slots=True)
-class _Committed:
-    started: Started = field(default_factory=Started)
-    has_events: bool = False
 
 
 class Desk:
@@ -77,32 +49,37 @@ class Desk:
         self,
         carrier: CarrierRow,
         pool: ConnectionPool[psycopg.Connection],
-        me: UUID,
         waker: Waker,
         take_arrivals: TakeArrivals,
+        *,
         may_write: Callable[[], bool],
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self.carrier = carrier
         self.binds: dict[int, Bind] = {}
-        self.lanes: dict[UUID, Lane] = {}
-        self.counters = Counters()
-        self._pool = pool
-        self._me = me
+        self.left_binds: list[BindLease] = []  # closed: their leases are to be given back
+        self.supply = Supply(0.0, resends_unknown=carrier.resend_unknown)
         self._waker = waker
         self._may_write = may_write
-        self._pace = Bucket(carrier.rate_per_s)
-        self._turns = FairTurns[Lane](lambda lane: lane.lease.account_id)
+        self._on_failure = on_failure
         self._due = asyncio.Event()
         self._draining = False
-        self._leaving_binds: dict[int, asyncio.Task[None]] = {}
         self._closed = False
+        self._leaving_binds: dict[int, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
-        # One thread: a desk's transactions follow each other, which is what keeps its rows'
-        # updates in order.
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"desk {carrier.name}")
+        # Its own name in the rows that it starts: whatever an earlier desk of this very process
+        # left under way is abandoned too.
+        self._books = Books(carrier, pool, new_id())
         self._outcomes: list[tuple[Attempt, SubmitOutcome]] = []
-        self._receiver = Receiver(carrier, self.binds, pool, waker, take_arrivals)
+        # A batch whose commit is in doubt: it is tried again as it was, so that it counts once.
+        self._doubtful: list[tuple[Attempt, SubmitOutcome]] = []
+        # Changes of the lanes wait for the moment between two commits.
+        self._new_lanes: dict[UUID, LaneLease] = {}
+        self._leaving_lanes: set[UUID] = set()
+        self._rechecks: list[tuple[float, LaneLease]] = []
+        self._receiver = Receiver(carrier, self.binds, pool, waker, take_arrivals, on_failure)
         self._task = self._loop.create_task(self._run())
+        self._share_rate()
 
     # What the loop tells the desk
 
@@ -112,58 +89,83 @@ class Desk:
 
     def configure(self, carrier: CarrierRow) -> None:
         """Take over changed settings that need no new bind."""
-        self.carrier = carrier
-        if carrier.rate_per_s != self._pace.rate_per_s:
-            self._pace = Bucket(carrier.rate_per_s)
+        self.carrier = self._books.carrier = self._receiver.carrier = carrier
+        self.supply.resends_unknown = carrier.resend_unknown
+        self._share_rate()
         self.wake()
 
     def add_bind(self, lease: BindLease) -> None:
         if lease.slot not in self.binds:
-            self.binds[lease.slot] = Bind(lease, self.carrier.smpp, self.wake)
+            self.binds[lease.slot] = Bind(lease, self.carrier.smpp, self.wake, self._on_failure)
+            self._share_rate()
 
     def drop_bind(self, slot: int) -> None:
-        """The lease is gone: another dispatcher connects instead."""
+        """Another dispatcher connects instead: start nothing more there, wait for answers."""
         bind = self.binds.get(slot)
         if bind is not None and slot not in self._leaving_binds:
             self._leaving_binds[slot] = self._loop.create_task(self._leave(slot, bind))
 
     async def _leave(self, slot: int, bind: Bind) -> None:
-        await bind.close(0.0)
-        self._outcomes.extend(
-            (outcome.key, outcome) for outcome in bind.outcomes if isinstance(outcome.key, Attempt)
-        )
+        await bind.close(LEAVE_DRAIN_S)
+        self._outcomes += self._gather_from(bind)
         del self.binds[slot]
         del self._leaving_binds[slot]
+        self.left_binds.append(bind.lease)
+        self._share_rate()
         self._due.set()
 
-    def add_lane(self, lease: LaneLease) -> None:
-        lane = self.lanes.get(lease.lane_id)
-        if lane is None:
-            self.lanes[lease.lane_id] = Lane(lease)
-        else:
-            lane.leaving = False
-            lane.rewind()
+    def _share_rate(self) -> None:
+        """The rate goes by slots, so that all dispatchers together stay within it."""
+        carrier = self.carrier
+        self.supply.pace.rate_per_s = carrier.rate_per_s * len(self.binds) / carrier.max_binds
+
+    def add_lanes(self, leases: Sequence[LaneLease]) -> None:
+        """Serve these lanes, once what somebody else had under way on them is held."""
+        for lease in leases:
+            self._new_lanes[lease.lane_id] = lease
+            self._leaving_lanes.discard(lease.lane_id)
+            self.supply.stay(lease.lane_id)
         self.wake()
+
+    def knows_lane(self, lane_id: UUID) -> bool:
+        """Whether the lane is served here, about to be, or about to be given back."""
+        return lane_id in self._new_lanes or self.supply.knows(lane_id)
+
+    def staying_lanes(self) -> list[Lane]:
+        """The lanes that are served and not about to be left, those with fewest texts first."""
+        staying = [
+            lane
+            for lane_id, lane in self.supply.lanes.items()
+            if not lane.leaving and lane_id not in self._leaving_lanes
+        ]
+        return sorted(staying, key=lambda lane: len(lane.texts))
+
+    def leave_lanes(self, lanes: Collection[UUID]) -> None:
+        """Start nothing more of these lanes; ``take_left_lanes`` says when all is answered."""
+        for lane_id in lanes:
+            self._new_lanes.pop(lane_id, None)
+        self._rechecks = [entry for entry in self._rechecks if entry[1].lane_id not in lanes]
+        self._leaving_lanes.update(lanes)
+        self._due.set()
+
+    def take_left_lanes(self) -> list[UUID]:
+        """Lanes that nothing is under way of any more."""
+        left, self.supply.left = self.supply.left, []
+        return left
 
     def hint(self, lanes: Sequence[UUID]) -> None:
         """These lanes (all, if none is named) may have new texts."""
-        for lane_id in lanes or list(self.lanes):
-            lane = self.lanes.get(lane_id)
-            if lane is not None:
-                lane.hint()
+        self.supply.hint(lanes)
         self._due.set()
 
-    def busy_lanes(self) -> list[UUID]:
-        return [lane_id for lane_id, lane in self.lanes.items() if len(lane.texts)]
+    @property
+    def counters(self) -> Counters:
+        return self.supply.counters
 
-    def drop_lanes(self, lanes: Sequence[UUID]) -> None:
-        """These leases are gone: nothing of them is started any more."""
-        for lane_id in lanes:
-            lane = self.lanes.get(lane_id)
-            if lane is not None:
-                lane.leaving = True
-                if not lane.texts.drop_unstarted():
-                    del self.lanes[lane_id]
+    @property
+    def arrived(self) -> tuple[int, int]:
+        """Receipts and inbound PDUs that were taken since it opened."""
+        return self._receiver.receipts, self._receiver.texts
 
     @property
     def unanswered(self) -> int:
@@ -172,23 +174,37 @@ class Desk:
     async def close(self, drain_s: float) -> None:
         """Start nothing more, wait for answers, commit them, unbind."""
         self._draining = True
-        await asyncio.gather(*(bind.close(drain_s) for bind in self.binds.values()))
+        binds = list(self.binds.values())
+        await asyncio.gather(*(bind.close(drain_s) for bind in binds))
         self._closed = True
         self.wake()
-        await asyncio.gather(self._task, self._receiver.close())
-        self._threads.shutdown()
-
-    async def take_over(self, leases: Sequence[LaneLease]) -> None:
-        """Hold what somebody else had under way on these lanes, then serve them."""
-        await self._in_thread(lambda: self._hold_abandoned(leases))
-        for lease in leases:
-            self.add_lane(lease)
+        done, pending = await asyncio.wait(
+            [self._task, self._loop.create_task(self._receiver.close())], timeout=LAST_COMMIT_S
+        )
+        for task in pending:
+            task.cancel()
+        if pending:
+            # The database is away. Whoever takes the lanes next holds what this leaves open.
+            log.error(
+                "outcomes_not_committed",
+                carrier=self.carrier.name,
+                outcomes=len(self._outcomes) + len(self._doubtful),
+            )
+        await asyncio.gather(*done, *pending, return_exceptions=True)
+        self._books.close()
+        self.left_binds += [bind.lease for bind in binds]
 
     # Turns
 
     async def _run(self) -> None:
+        try:
+            await self._serve()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the process must not go on)
+            self._on_failure(error)
+
+    async def _serve(self) -> None:
         trouble_s = _TROUBLE_FIRST_S
-        while not (self._closed and not self._outcomes and not self._has_outcomes()):
+        while not (self._closed and self._is_settled()):
             await self._pause()
             try:
                 if not await self._turn():
@@ -201,15 +217,17 @@ class Desk:
                 trouble_s = min(trouble_s * 2, _TROUBLE_MOST_S)
                 self._due.set()
 
+    def _is_settled(self) -> bool:
+        gathered = any(bind.outcomes for bind in self.binds.values())
+        return not (self._outcomes or self._doubtful or gathered)
+
     async def _pause(self) -> None:
         """Until something happened, or may start, or is to be looked for."""
-        now_s = self._loop.time()
         wait_s = POLL_S
-        if not self._draining and self._room() >= 1:
-            for lane in self.lanes.values():
-                wake_s = lane.wake_s(now_s)
-                if wake_s is not None:
-                    wait_s = min(wait_s, max(wake_s - now_s, self._pace.wait_s(now_s)))
+        if self._may_start() and self._room() >= 1:
+            start_s = self.supply.wait_s(self._loop.time())
+            if start_s is not None:
+                wait_s = min(wait_s, start_s)
         if wait_s > 0.0005:
             try:
                 async with asyncio.timeout(wait_s):
@@ -221,171 +239,82 @@ class Desk:
                 await asyncio.sleep(GATHER_S)
         self._due.clear()
 
-    async def _turn(self) -> bool:
-        """False if there was nothing to do."""
-        self.counters.turns += 1
-        self._outcomes.extend(self._gather())
-        await self._read()
-        wishes = self._choose()
-        if not self._outcomes and not wishes:
-            return False
-        outcomes = list(self._outcomes)
-        try:
-            committed = await self._in_thread(lambda: self._commit(outcomes, wishes))
-        except (psycopg.Error, PoolTimeout):
-            # Not known to be committed: the outcomes are applied again, which counts once, and
-            # the starts are tried again, which their rows settle.
-            for wish in wishes:
-                self._lane_put_back(wish.text)
-            raise
-        del self._outcomes[: len(outcomes)]
-        self._apply(outcomes)
-        self._apply_started(committed.started)
-        if committed.has_events:
-            self._waker.wake(WEBHOOKS_CHANNEL)
-        return True
-
-    def _has_outcomes(self) -> bool:
-        return any(bind.outcomes for bind in self.binds.values())
-
-    def _gather(self) -> list[tuple[Attempt, SubmitOutcome]]:
-        found: list[tuple[Attempt, SubmitOutcome]] = []
-        for bind in self.binds.values():
-            gathered, bind.outcomes = bind.outcomes, []
-            for outcome in gathered:
-                if isinstance(outcome.key, Attempt):
-                    found.append((outcome.key, outcome))
-        return found
-
-    async def _read(self) -> None:
-        """Keep enough texts at hand."""
-        if self._draining:
-            return
-        now_s = self._loop.time()
-        quota = max(MIN_READ_AHEAD, min(READ_AHEAD, READ_AHEAD_ALL // max(1, len(self.lanes))))
-        reads = [
-            read
-            for lane in self.lanes.values()
-            if lane.texts.waiting < quota // 2 and lane.wants_reading(now_s)
-            for read in lane.reads(quota)
-        ]
-        for group in placement({read.cursor.account_id for read in reads}):
-            part = [read for read in reads if read.cursor.account_id in group]
-            texts = await self._in_thread(partial(self._read_due, part))
-            counts: dict[tuple[UUID, int], int] = {}
-            for text in texts:
-                key = (text.lane_id, text.priority)
-                counts[key] = counts.get(key, 0) + 1
-                if text.lane_id in self.lanes:
-                    self.lanes[text.lane_id].texts.add(text)
-            for lane_id in {read.cursor.lane_id for read in part}:
-                if lane_id in self.lanes:
-                    self.lanes[lane_id].has_more = any(
-                        counts.get((lane_id, read.cursor.priority), 0) >= read.quota
-                        for read in part
-                        if read.cursor.lane_id == lane_id
-                    )
+    def _may_start(self) -> bool:
+        return not self._draining and self._may_write()
 
     def _room(self) -> int:
         return sum(bind.client.room for bind in self.binds.values())
 
-    def _choose(self) -> list[Start]:
-        """Segments for the window and the pace of now, shared out fairly."""
-        if self._draining or not self._may_write():
-            return []
+    async def _turn(self) -> bool:
+        """False if there was nothing to do."""
+        self.counters.turns += 1
+        for bind in self.binds.values():
+            self._outcomes += self._gather_from(bind)
+        self.supply.leave(self._leaving_lanes)
+        self._leaving_lanes.clear()
+        if self._doubtful:
+            await self._commit([])
+            return True
+        if not self._draining:
+            await self._take_over()
+            await self._read()
+        wishes: list[Start] = []
+        if self._may_start():
+            unsettled = {a.text for a, o in self._outcomes if o.verdict is not Verdict.ACCEPTED}
+            wishes = self.supply.choose(self._room(), self._loop.time(), unsettled)
+        if not self._outcomes and not wishes:
+            return False
+        self._doubtful, self._outcomes = self._outcomes, []
+        await self._commit(wishes)
+        return True
+
+    async def _commit(self, wishes: list[Start]) -> None:
+        try:
+            committed = await self._books.commit(self._doubtful, wishes)
+        except (psycopg.Error, PoolTimeout):
+            # Perhaps they did start: their rows say so when they are tried again.
+            for wish in wishes:
+                self.supply.put_back(wish.text, self._loop.time())
+            raise
+        outcomes, self._doubtful = self._doubtful, []
         now_s = self._loop.time()
-        budget = int(min(self._room(), self._pace.room(now_s), MAX_STARTS))
-        wishes: dict[UUID, Start] = {}
-
-        def take(lane: Lane, most: int) -> int:
-            wish = lane.next_start(most, now_s)
-            if wish is None:
-                return 0
-            known = wishes.get(wish.text.message_id)
-            mask = wish.mask | (known.mask if known else 0)
-            wishes[wish.text.message_id] = Start(wish.text, mask)
-            wish.text.started |= wish.mask
-            return wish.mask.bit_count()
-
-        if budget >= 1 and self.lanes:
-            spent = self._turns.pick(self.lanes.values(), budget, take)
-            self._pace.take(spent, now_s)
-        for wish in wishes.values():
-            wish.text.started &= ~wish.mask
-        return list(wishes.values())
-
-    def _apply(self, outcomes: Sequence[tuple[Attempt, SubmitOutcome]]) -> None:
-        """Bring memory in line with what was committed."""
-        now_s = self._loop.time()
-        for attempt, outcome in outcomes:
-            text = attempt.text
-            lane = self.lanes.get(text.lane_id)
-            verdict = outcome.verdict
-            if verdict is Verdict.ACCEPTED:
-                self.counters.accepted += 1
-                text.answered |= attempt.bit
-                if lane:
-                    lane.pace.accepted(1, now_s)
-            elif verdict is Verdict.REFUSED or outcome.late:
-                self.counters.refused += 1
-                self._finish(text)
-            elif verdict is Verdict.UNKNOWN and not self.carrier.resend_unknown:
-                self.counters.held += 1
-                self._finish(text)
-            else:
-                self._again(attempt, outcome, lane, now_s)
-            if text.is_done:
-                self._finish(text)
-
-    def _again(
-        self, attempt: Attempt, outcome: SubmitOutcome, lane: Lane | None, now_s: float
-    ) -> None:
-        text = attempt.text
-        text.started &= ~attempt.bit
-        at_s = now_s
-        if outcome.verdict is Verdict.THROTTLED:
-            self.counters.throttled += 1
-            if lane:
-                lane.pace.throttled(now_s)
-        elif outcome.error_code:
-            at_s = now_s + min(RETRY_FIRST_S * 2.0 ** min(text.retries, 10), RETRY_MOST_S)
-            text.retries += 1
-        if lane is None or lane.leaving:
-            self._finish(text)
-        else:
-            lane.texts.retry(text, at_s)
-
-    def _finish(self, text: Text) -> None:
-        lane = self.lanes.get(text.lane_id)
-        if lane is not None:
-            lane.texts.finish(text)
-            if lane.leaving and not len(lane.texts):
-                del self.lanes[text.lane_id]
-
-    def _apply_started(self, started: Started) -> None:
-        for text in started.gone:
-            self._finish(text)
-        for text in started.again:
-            self._lane_put_back(text)
-        submits: list[Submit] = []
-        for wish in started.granted:
-            text = wish.text
-            text.started |= wish.mask
-            submits.extend(
-                Submit(
-                    key=Attempt(text, segment),
-                    source=text.sender,
-                    destination=text.mobile,
-                    payload=text.parts[segment],
-                    data_coding=text.data_coding,
-                    has_udh=text.segments > 1,
-                    reference=text.reference(segment),
-                )
-                for segment in range(text.segments)
-                if wish.mask >> segment & 1
-            )
+        self.supply.settle(outcomes, now_s)
+        submits = self.supply.take_started(committed.started, now_s)
         if submits:
             self._write(submits)
+        if committed.has_events:
+            self._waker.wake(WEBHOOKS_CHANNEL)
+
+    @staticmethod
+    def _gather_from(bind: Bind) -> list[tuple[Attempt, SubmitOutcome]]:
+        gathered, bind.outcomes = bind.outcomes, []
+        return [(o.key, o) for o in gathered if isinstance(o.key, Attempt)]
+
+    async def _take_over(self) -> None:
+        """Between two commits, so that what is in flight here is known exactly."""
+        now_s = self._loop.time()
+        new = list(self._new_lanes.values())
+        due = [entry for entry in self._rechecks if entry[0] <= now_s]
+        if not new and not due:
+            return
+        abandoned = [Abandoned(lease, self.supply.in_flight(lease.lane_id)) for lease in new]
+        abandoned += [Abandoned(lease, None) for _, lease in due]
+        if await self._books.settle_abandoned(abandoned):
+            self._waker.wake(WEBHOOKS_CHANNEL)
+        self._rechecks = [entry for entry in self._rechecks if entry not in due]
+        for lease in new:
+            # Unless it was lost again meanwhile.
+            if self._new_lanes.pop(lease.lane_id, None) is not None:
+                self.supply.add_lane(lease)
+                self._rechecks.append((now_s + RECHECK_S, lease))
+
+    async def _read(self) -> None:
+        """Keep enough texts at hand."""
+        reads = self.supply.reads(self._loop.time())
+        for group in placement({read.cursor.account_id for read in reads}):
+            part = [read for read in reads if read.cursor.account_id in group]
+            texts: list[Text] = await self._books.read(part)
+            self.supply.take_in(part, texts)
 
     def _write(self, submits: list[Submit]) -> None:
         """One write per bind, as far as each one's window reaches."""
@@ -400,63 +329,9 @@ class Desk:
                     position += room
         unsent = submits[position:]
         self.counters.submitted += len(submits) - len(unsent)
-        self._outcomes.extend(
-            (submit.key, SubmitOutcome(submit.key, Verdict.RETRY))
-            for submit in unsent
-            if isinstance(submit.key, Attempt)
-        )
+        for submit in unsent:
+            if isinstance(submit.key, Attempt):
+                outcome = SubmitOutcome(submit.key, Verdict.RETRY)
+                self._outcomes.append((submit.key, outcome))
         if unsent:
             self._due.set()
-
-    def _lane_put_back(self, text: Text) -> None:
-        lane = self.lanes.get(text.lane_id)
-        if lane is not None:
-            lane.put_back(text, self._loop.time())
-
-    # Transactions, in the desk's thread
-
-    async def _in_thread(self, work: Callable[[], R]) -> R:
-        return await self._loop.run_in_executor(self._threads, retry_deadlocks(work))
-
-    def _read_due(self, reads: Sequence[Read]) -> list[Text]:
-        with self._pool.connection() as conn:
-            return read_due(conn, reads, utc_now())
-
-    def _commit(
-        self, outcomes: Sequence[tuple[Attempt, SubmitOutcome]], wishes: Sequence[Start]
-    ) -> _Committed:
-        total = _Committed()
-        accounts = {attempt.text.account_id for attempt, _ in outcomes}
-        accounts |= {wish.text.account_id for wish in wishes}
-        for group in placement(accounts):
-            with self._pool.connection() as conn:
-                now = utc_now()
-                steps = commit_outcomes(
-                    conn,
-                    self.carrier.id,
-                    [pair for pair in outcomes if pair[0].text.account_id in group],
-                    resend_unknown=self.carrier.resend_unknown,
-                    receipts=self.carrier.receipts,
-                    now=now,
-                )
-                started = start(
-                    conn, [w for w in wishes if w.text.account_id in group], self._me, now
-                )
-                advanced = advance(conn, [*steps, *started.steps])
-            total.has_events |= advanced.has_events
-            total.started.granted += started.granted
-            total.started.again += started.again
-            total.started.gone += started.gone
-        return total
-
-    def _hold_abandoned(self, leases: Sequence[LaneLease]) -> None:
-        for lease in leases:
-            with self._pool.connection() as conn:
-                steps: list[Step] = hold_abandoned(
-                    conn, lease.account_id, lease.lane_id, self._me, utc_now()
-                )
-                advanced = advance(conn, steps)
-            if steps:
-                log.warning("held", lane_id=str(lease.lane_id), messages=len(steps))
-            if advanced.has_events:
-                self._waker.wake(WEBHOOKS_CHANNEL)

@@ -138,10 +138,11 @@ def _answer(
             for row in conn.execute(
                 "UPDATE dispatch_queue q SET answered = q.answered | u.accepted,"
                 " started = q.started & ~u.again, attempts = q.attempts + (u.again <> 0)::int"
-                " FROM unnest(%(owners)s::uuid[], %(ids)s::uuid[], %(accepted)s::int[],"
-                "   %(again)s::int[]) AS u(account_id, message_id, accepted, again)"
-                " WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)s)"
-                " AND q.account_id = u.account_id AND q.message_id = u.message_id AND q.answered & u.accepted = 0"
+                " FROM unnest(%(owners)b::uuid[], %(ids)b::uuid[], %(accepted)b::int[],"
+                "   %(again)b::int[]) AS u(account_id, message_id, accepted, again)"
+                " WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)b)"
+                " AND q.account_id = u.account_id AND q.message_id = u.message_id"
+                " AND q.answered & u.accepted = 0"
                 " RETURNING q.message_id",
                 {
                     "accounts": list({t.account_id for t in open_}),

@@ -47,14 +47,21 @@ class Bucket:
         return max(1.0, self.rate_per_s * BURST_S)
 
 
-# A lane that is throttled falls to what was just accepted, feels its way up again, and is free
-# once the carrier has taken everything for a while.
+# A lane that is throttled falls to what was just accepted. It climbs fast to where it was last
+# throttled, feels its way on from there, and is free once the carrier has taken everything for a
+# while.
 _LOOK_BACK_S = 1.0
 _SLOW_DOWN = 0.9
-_SPEED_UP = 1.02
+_CLIMB = 1.5
+_NEAR_CEILING = 0.95
+# What it adds there doubles with each second that the carrier takes everything: others that share
+# a bind may have caused the throttling, and be gone.
+_SPEED_UP = 0.02
 _QUIET_S = 2.0
 _FREE_AFTER_S = 60.0
-_SLOWEST_PER_S = 0.5
+_SLOWEST_PER_S = 1.0
+# Fewer accepted in the last second than these say little about what the carrier takes.
+_TELLING = 5
 # Answers to what was in flight when the rate fell say nothing about the new rate.
 _SETTLE_S = 1.0
 
@@ -66,6 +73,8 @@ class LanePace:
     rate_per_s: float
     _configured: Bucket = field(init=False)
     _learned: Bucket | None = None
+    _ceiling_per_s: float = float("inf")  # where it was last throttled
+    _speed_up: float = _SPEED_UP
     _accepted: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
     _throttled_at_s: float = float("-inf")
     _changed_at_s: float = float("-inf")
@@ -105,18 +114,26 @@ class LanePace:
         if now_s - self._throttled_at_s > _FREE_AFTER_S:
             self._learned = None
         elif now_s - self._throttled_at_s > _QUIET_S and now_s - self._changed_at_s > _SETTLE_S:
-            learned.rate_per_s *= _SPEED_UP
+            near = _NEAR_CEILING * self._ceiling_per_s
+            if learned.rate_per_s < near:
+                learned.rate_per_s = min(learned.rate_per_s * _CLIMB, near)
+            else:
+                learned.rate_per_s *= 1 + self._speed_up
+                self._speed_up = min(self._speed_up * 2, _CLIMB - 1)
             self._changed_at_s = now_s
 
     def throttled(self, now_s: float) -> None:
         """The carrier said that it is too fast (SMPP 0x58 or 0x14)."""
         self._throttled_at_s = now_s
+        self._speed_up = _SPEED_UP
         if self._learned is None:
             self._forget(now_s)
             taken = sum(count for _, count in self._accepted) / _LOOK_BACK_S
             self._learned = Bucket(max(taken, _SLOWEST_PER_S), _tokens=0.0, _at_s=now_s)
+            self._ceiling_per_s = taken if taken >= _TELLING else float("inf")
             self._changed_at_s = now_s
         elif now_s - self._changed_at_s > _SETTLE_S:
+            self._ceiling_per_s = self._learned.rate_per_s
             self._learned.rate_per_s = max(self._learned.rate_per_s * _SLOW_DOWN, _SLOWEST_PER_S)
             self._changed_at_s = now_s
 

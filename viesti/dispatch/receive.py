@@ -39,9 +39,12 @@ class Receiver:
         pool: ConnectionPool[psycopg.Connection],
         waker: Waker,
         take_arrivals: TakeArrivals,
+        on_failure: Callable[[BaseException], None],
     ) -> None:
-        self.taken = 0
-        self._carrier = carrier
+        self.receipts = 0
+        self.texts = 0
+        self.carrier = carrier
+        self._on_failure = on_failure
         self._binds = binds
         self._pool = pool
         self._waker = waker
@@ -58,10 +61,18 @@ class Receiver:
         """Take what is here, then end."""
         self._closing = True
         self._due.set()
-        await self._task
-        self._threads.shutdown()
+        try:
+            await self._task
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
+        try:
+            await self._serve()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the process must not go on)
+            self._on_failure(error)
+
+    async def _serve(self) -> None:
         trouble_s = _TROUBLE_FIRST_S
         while True:
             await self._due.wait()
@@ -95,10 +106,12 @@ class Receiver:
             self._due.set()
 
     async def _take(self, arrivals: Sequence[Arrival]) -> None:
+        live = frozenset(b.session_id for b in self._binds.values() if b.client.is_bound)
+
         def work() -> None:
             with self._pool.connection() as conn:
-                id_format = find_id_format(conn, self._carrier.id)
-            source = Source(self._carrier.id, id_format, self._carrier.receipts)
+                id_format = find_id_format(conn, self.carrier.id)
+            source = Source(self.carrier.id, id_format, self.carrier.receipts, live)
             taken = self._take_arrivals(self._pool, source, arrivals)
             if taken.lanes:
                 lanes = ",".join(str(lane) for lane in taken.lanes[:100])
@@ -107,4 +120,6 @@ class Receiver:
                 self._waker.wake(WEBHOOKS_CHANNEL)
 
         await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        self.taken += len(arrivals)
+        receipts = sum(arrival.delivery.receipt is not None for arrival in arrivals)
+        self.receipts += receipts
+        self.texts += len(arrivals) - receipts

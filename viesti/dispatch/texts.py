@@ -13,11 +13,16 @@ from datetime import datetime
 from itertools import count
 from uuid import UUID
 
+from viesti.dispatch.settings import MOST_TO_ONE_NUMBER
+
 # A carrier that refuses for a passing reason is asked again, each time later, and in the end
 # not any more: about half an hour in all.
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 60.0
 MAX_RETRIES = 30
+# Throttling slows the lane down, and the segment goes again at once. One that is throttled again
+# and again must not keep the lane from the texts behind it.
+PATIENT_THROTTLES = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +43,7 @@ class Text:
     consent_reply: bool
     started: int = 0
     retries: int = 0
+    throttles: int = 0
     sender: str = ""
     parts: tuple[bytes, ...] = ()
     data_coding: int = 0
@@ -51,6 +57,10 @@ class Text:
     @property
     def is_done(self) -> bool:
         return self.answered == self.all_bits
+
+    @property
+    def is_in_flight(self) -> bool:
+        return bool(self.started & ~self.answered)
 
     @property
     def open_segments(self) -> int:
@@ -70,6 +80,18 @@ class Text:
         """user_message_reference (SMPP 3.4 section 5.3.2.17): tells a held segment again."""
         return (int.from_bytes(self.message_id.bytes[-2:]) ^ segment) & 0xFFFF
 
+    def back_off_s(self, *, is_throttled: bool) -> float:
+        """Count a refusal for a passing reason; returns how long to wait before the next try."""
+        if is_throttled:
+            self.throttles += 1
+            times = self.throttles - PATIENT_THROTTLES * self.segments
+            if times <= 0:
+                return 0.0
+        else:
+            self.retries += 1
+            times = self.retries
+        return min(RETRY_FIRST_S * 2.0 ** min(times - 1, 10), RETRY_MOST_S)
+
 
 class LaneTexts:
     """The texts of one lane that this dispatcher read, by where they stand."""
@@ -79,9 +101,13 @@ class LaneTexts:
         self._ready: tuple[deque[Text], ...] = (deque(), deque(), deque(), deque())
         self._behind: dict[str, deque[Text]] = {}
         self._busy: dict[str, Text] = {}
-        self._known: set[UUID] = set()
+        self._known: dict[UUID, Text] = {}
+        self._of_number: dict[str, int] = {}
+        # Numbers of which texts were turned away, by priority: later ones must wait with them.
+        self._skipped: tuple[set[str], set[str]] = (set(), set())
         self._retries: list[tuple[float, int, Text]] = []
         self._tick = count()
+        self.wants_reread = False
 
     def __len__(self) -> int:
         return len(self._known)
@@ -91,14 +117,41 @@ class LaneTexts:
         """Texts that nothing but window and pace keeps back."""
         return sum(len(ready) for ready in self._ready)
 
+    def waiting_of(self, priority: int) -> int:
+        place = 2 if priority else 0
+        return len(self._ready[place]) + len(self._ready[place + 1])
+
     def knows(self, message_id: UUID) -> bool:
         return message_id in self._known
 
-    def add(self, text: Text) -> None:
-        """Take in a text that was read from the queue; one that is known is left as it is."""
-        if text.message_id not in self._known:
-            self._known.add(text.message_id)
-            self._queue(text, again=False)
+    def in_flight(self) -> list[UUID]:
+        """Texts with a segment whose answer is awaited."""
+        return [text.message_id for text in self._known.values() if text.is_in_flight]
+
+    def add(self, text: Text) -> bool:
+        """Take in a text that was read from the queue; whether it is a new one.
+
+        With too many to its number here already it is turned away, and so is everything after
+        it to that number, until the queue is read from its start again.
+        """
+        if text.message_id in self._known:
+            return False
+        number = text.mobile
+        skipped = self._skipped[1 if text.priority else 0]
+        here = self._of_number.get(number, 0)
+        if here >= MOST_TO_ONE_NUMBER or number in skipped:
+            skipped.add(number)
+            return False
+        self._known[text.message_id] = text
+        self._of_number[number] = here + 1
+        self._queue(text, again=False)
+        return True
+
+    def begin_reread(self) -> None:
+        """The queue will be read from its start, in order: nobody is turned away for others."""
+        for skipped in self._skipped:
+            skipped.clear()
+        self.wants_reread = False
 
     def peek(self, now_s: float) -> Text | None:
         """The next text with a segment to start, replies first; it stays until ``advance``."""
@@ -138,28 +191,46 @@ class LaneTexts:
         if text.is_finished:
             return
         text.is_finished = True
-        self._known.discard(text.message_id)
-        if self._busy.get(text.mobile) is text:
-            del self._busy[text.mobile]
-            behind = self._behind.get(text.mobile)
-            if behind:
-                follower = behind.popleft()
+        if self._known.pop(text.message_id, None) is None:
+            return
+        number = text.mobile
+        left = self._of_number[number] - 1
+        if left:
+            self._of_number[number] = left
+        else:
+            del self._of_number[number]
+        if left <= MOST_TO_ONE_NUMBER // 2 and any(number in s for s in self._skipped):
+            self.wants_reread = True
+        if self._busy.get(number) is text:
+            del self._busy[number]
+            self._follow(number)
+
+    def _follow(self, number: str) -> None:
+        behind = self._behind.get(number)
+        while behind:
+            follower = behind.popleft()
+            if not follower.is_finished:
                 follower.is_queued = False
                 self._queue(follower, again=True)
-                if not behind:
-                    del self._behind[text.mobile]
+                break
+        if not behind:
+            self._behind.pop(number, None)
 
-    def drop_unstarted(self) -> list[Text]:
+    def drop_unstarted(self) -> int:
         """Let go of every text without a segment under way: the lane goes to somebody else.
 
-        Returns those that stay because an answer is still awaited.
+        Returns how many stay because an answer is still awaited.
         """
-        staying = [text for text in self._busy.values() if text.started & ~text.answered]
-        self.__init__()
+        staying = [text for text in self._known.values() if text.is_in_flight]
+        for text in self._known.values():
+            text.is_queued = False
+            text.is_finished = not text.is_in_flight
+        LaneTexts.__init__(self)
         for text in staying:
-            self._known.add(text.message_id)
+            self._known[text.message_id] = text
+            self._of_number[text.mobile] = self._of_number.get(text.mobile, 0) + 1
             self._busy[text.mobile] = text
-        return staying
+        return len(staying)
 
     def next_retry_s(self) -> float | None:
         return self._retries[0][0] if self._retries else None
