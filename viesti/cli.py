@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from viesti import __version__
-from viesti.commands import accounts, carriers, database, doctor, roles, settings
+from viesti.commands import accounts, carriers, database, doctor, jobs, roles, settings, status
 
 app = typer.Typer(
     name="viesti",
@@ -43,6 +43,7 @@ for command, panel in (
     (roles.simulate, RUN),
     (settings.config, SET_UP),
     (database.migrate, CARE),
+    (status.status, CARE),
     (doctor.doctor, CARE),
     (database.backup, CARE),
     (database.restore, CARE),
@@ -53,6 +54,7 @@ app.add_typer(accounts.account_app, name="account", rich_help_panel=SET_UP)
 app.add_typer(accounts.credentials_app, name="credentials", rich_help_panel=SET_UP)
 app.add_typer(carriers.carrier_app, name="carrier", rich_help_panel=SET_UP)
 app.add_typer(carriers.sender_app, name="sender", rich_help_panel=SET_UP)
+app.add_typer(jobs.jobs_app, name="jobs", rich_help_panel=CARE)
 
 
 def main() -> None:

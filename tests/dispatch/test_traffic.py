@@ -1,4 +1,4 @@
-"""Rates over the last minute."""
+"""Rates over the last 15 seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_young_meter_goes_by_its_age() -> None:
     assert meter.note(10.0, {"submitted": 10}) == {"submitted": 1.0}
 
 
-def test_what_was_over_a_minute_ago_no_longer_counts() -> None:
+def test_what_was_before_the_window_no_longer_counts() -> None:
     meter = Meter()
     meter.note(0.0, {"submitted": 0, "receipts": 0})
     meter.note(2.0, {"submitted": 600, "receipts": 0})

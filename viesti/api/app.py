@@ -21,6 +21,7 @@ from viesti.api.auth import Authenticator, account_guard, allowance_of
 from viesti.api.body import MAX_OCTETS
 from viesti.api.database import Database
 from viesti.api.errors import HANDLERS
+from viesti.api.platform_metrics import PlatformMetrics
 from viesti.api.rate import RateLimiter
 from viesti.api.request_id import (
     HEADER,
@@ -75,6 +76,7 @@ def create_app(settings: Settings, pool: Pool) -> Litestar:
         database=database,
         authenticator=Authenticator(settings, platform_key, database),
         waker=Waker(_direct(settings), "api"),
+        metrics=PlatformMetrics(database),
     )
 
     @contextlib.asynccontextmanager

@@ -27,15 +27,16 @@ async def ready(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @get("/metrics")
-async def metrics() -> Response[bytes]:
-    """The counters of all workers of this API."""
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The counters of all workers of this API, and the state of the whole platform."""
     registry: Any = prometheus_client.REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several workers, see ``app.run``
         registry = prometheus_client.CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # pyright: ignore[reportUnknownMemberType]
+    platform = await services_of(request).metrics.text()
     return Response(
-        prometheus_client.generate_latest(registry),
-        media_type=prometheus_client.CONTENT_TYPE_LATEST,
+        prometheus_client.generate_latest(registry) + platform,
+        media_type=prometheus_client.CONTENT_TYPE_LATEST.partition("; charset")[0],
     )
 
 

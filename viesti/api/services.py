@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 
 from viesti.api.auth import Authenticator
 from viesti.api.database import Database
+from viesti.api.platform_metrics import PlatformMetrics
 from viesti.db.waker import Waker
 from viesti.kit.config import Settings
 from viesti.kit.secrets import PlatformKey
@@ -23,6 +24,7 @@ class Services:
     database: Database
     authenticator: Authenticator
     waker: Waker
+    metrics: PlatformMetrics
 
 
 def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:

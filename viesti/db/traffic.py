@@ -1,4 +1,4 @@
-"""What dispatchers did on their carriers during the last minute, for people to see.
+"""What dispatchers did on their carriers during the last 15 seconds, for people to see.
 
 Each dispatcher keeps one row, which ``viesti.monitoring`` reads; nothing is decided by it.
 """

@@ -5,6 +5,7 @@ Consent is checked here for the last time, in the statement that starts the atte
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,20 +17,18 @@ from viesti.dispatch.texts import Text
 from viesti.domain.messages.progress import Step
 from viesti.sms.segments import encode_message
 
-# The ids stand beside the join as an array too: whatever the planner believes about a queue that
-# was empty a second ago, it then goes by the primary key. Likewise the numbers, or it would read
-# all who ever opted out of an account.
+# One statement for all texts that are alike, and no join with a list of them: whatever the planner
+# believes about a queue that was empty a second ago, it then goes by the primary key. The numbers
+# are named, or it would read all who ever opted out of an account.
 _NOT_OPTED_OUT = """(q.consent_reply OR NOT EXISTS (
           SELECT 1 FROM opt_outs o WHERE o.account_id = ANY(%(accounts)s)
             AND o.mobile = ANY(%(mobiles)b)
             AND o.account_id = q.account_id AND o.mobile = q.mobile))"""
 _START = f"""
-UPDATE dispatch_queue q SET started = q.started | u.mask, claimed_by = %(me)s,
+UPDATE dispatch_queue q SET started = q.started | %(mask)s, claimed_by = %(me)s,
     started_at = %(now)s
-FROM unnest(%(owners)b::uuid[], %(ids)b::uuid[], %(masks)b::int[], %(before)b::int[])
-     AS u(account_id, message_id, mask, before)
 WHERE q.account_id = ANY(%(accounts)s) AND q.message_id = ANY(%(ids)b)
-  AND q.account_id = u.account_id AND q.message_id = u.message_id AND q.started = u.before
+  AND q.message_id BETWEEN %(first)s AND %(last)s AND q.started = %(before)s
   AND (q.started = q.answered OR q.claimed_by = %(me)s)
   AND {_NOT_OPTED_OUT}
 RETURNING q.message_id
@@ -73,21 +72,29 @@ def start(conn: psycopg.Connection, starts: Sequence[Start], me: UUID, now: date
     if not starts:
         return Started()
     accounts = list({wish.text.account_id for wish in starts})
-    rows = conn.execute(
-        _START.encode(),
-        {
-            "me": me,
-            "now": now,
-            "accounts": accounts,
-            "mobiles": [wish.text.mobile for wish in starts],
-            "owners": [wish.text.account_id for wish in starts],
-            "ids": [wish.text.message_id for wish in starts],
-            "masks": [wish.mask for wish in starts],
-            "before": [wish.text.started for wish in starts],
-        },
-        binary=True,
-    ).fetchall()
-    granted = {row[0] for row in rows}
+    alike: defaultdict[tuple[int, int], list[Text]] = defaultdict(list)
+    for wish in starts:
+        alike[wish.mask, wish.text.started].append(wish.text)
+    granted: set[UUID] = set()
+    # Nearly always all wishes are alike: the only segment of a text that was never tried.
+    for (mask, before), texts in alike.items():
+        ids = [text.message_id for text in texts]
+        rows = conn.execute(
+            _START.encode(),
+            {
+                "me": me,
+                "now": now,
+                "accounts": accounts,
+                "mobiles": [text.mobile for text in texts],
+                "ids": ids,
+                "first": min(ids),
+                "last": max(ids),
+                "mask": mask,
+                "before": before,
+            },
+            binary=True,
+        )
+        granted.update(row[0] for row in rows)
     result = Started([wish for wish in starts if wish.text.message_id in granted])
     _encode(conn, accounts, [wish.text for wish in result.granted])
     missing = {

@@ -1,4 +1,4 @@
-"""How fast a desk goes: its counters now against those of a minute ago; used by the reporter.
+"""How fast a desk goes: its counters now and those of a moment ago; used by the reporter.
 
 Pure. What comes out is shown to people (``viesti.db.traffic``).
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-WINDOW_S = 60.0
+# Short enough to follow what goes on, and no shorter than most scrape intervals.
+WINDOW_S = 15.0
 
 
 class Meter:
-    """Rates over the last minute, or since the first note where that was later."""
+    """Rates over the last 15 seconds, or since the first note where that was later."""
 
     def __init__(self) -> None:
         self._notes: deque[tuple[float, dict[str, int]]] = deque()

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from viesti.db.partitions import count_strays, ensure_partitions
 from viesti.db.placement import placement
+from viesti.db.traffic import forget_stale_traffic
 from viesti.housekeeping.schedule import Job, periodic
 from viesti.kit.config import Settings
 from viesti.kit.ids import bound_at
@@ -178,6 +179,7 @@ def forget_auth_failures(conn: psycopg.Connection, now: datetime) -> bool:
 
 def forget_processes(conn: psycopg.Connection, now: datetime) -> bool:
     conn.execute("DELETE FROM processes WHERE seen_at < %s", (now - SILENT_PROCESS,))
+    forget_stale_traffic(conn, now - SILENT_PROCESS)
     return False
 
 
