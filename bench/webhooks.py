@@ -31,11 +31,11 @@ from viesti.events.outbox import NewEvent, record_events
 from viesti.kit.clock import utc_now
 from viesti.kit.config import Settings
 from viesti.kit.ids import new_id
+from viesti.kit.process import tune_interpreter
 from viesti.kit.safe_http import SafeClient
 from viesti.kit.secrets import PlatformKey
 from viesti.webhooks.deliver import Engine
 from viesti.webhooks.options import Options
-from viesti.webhooks.worker import SWITCH_INTERVAL_S
 
 EVENTS = 10_000
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -151,7 +151,7 @@ async def _measure(dsn: str, port: int, endpoints: int) -> tuple[float, float]:
 
 
 def _run(dsn: str) -> None:
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    tune_interpreter()
     print(machine())
     with _receiver() as port:
         for endpoints in ENDPOINTS:

@@ -12,7 +12,8 @@ from viesti.commands.perform import FAILED, guard, out
 from viesti.kit.config import ConfigError, Settings, load_settings
 from viesti.kit.errors import ViestiError
 from viesti.kit.log import set_up
-from viesti.kit.process import collect_garbage_rarely, follow_supervisor, name_process
+from viesti.kit.ports import check_port
+from viesti.kit.process import follow_supervisor, name_process, tune_interpreter
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ def api() -> None:
     def start(settings: Settings) -> None:
         from viesti.api.app import run
 
+        check_port(settings.host, settings.port, "VIESTI_PORT")
         run(settings)
 
     _run_role("api", start)
@@ -69,17 +71,16 @@ def simulate() -> None:
         from viesti.carriers.simulator.server import run_simulator
         from viesti.carriers.simulator.settings import SimulatorSettings
 
-        asyncio.run(
-            run_simulator(
-                SimulatorSettings(
-                    smpp_port=settings.simulator_port,
-                    http_port=settings.simulator_http_port,
-                    accounts={SIMULATOR_SYSTEM_ID: settings.simulator_password},
-                    receipt_delay_s=settings.simulator_receipt_delay_s,
-                    log_folder=settings.data_dir / "simulator",
-                )
-            )
+        simulator = SimulatorSettings(
+            smpp_port=settings.simulator_port,
+            http_port=settings.simulator_http_port,
+            accounts={SIMULATOR_SYSTEM_ID: settings.simulator_password},
+            receipt_delay_s=settings.simulator_receipt_delay_s,
+            log_folder=settings.data_dir / "simulator",
         )
+        check_port(simulator.host, simulator.smpp_port, "VIESTI_SIMULATOR_PORT")
+        check_port(simulator.http_host, simulator.http_port, "VIESTI_SIMULATOR_HTTP_PORT")
+        asyncio.run(run_simulator(simulator))
 
     _run_role("simulate", start)
 
@@ -94,7 +95,7 @@ def _run_role(name: str, start: Callable[[Settings], None]) -> None:
         set_up(settings, name)
         try:
             with open_installation(settings) as installation:
-                collect_garbage_rarely()
+                tune_interpreter()
                 start(installation.settings)
         except (ViestiError, ConfigError):
             raise

@@ -31,16 +31,24 @@ def name_process(name: str) -> None:
     _prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:NAME_LIMIT]))
 
 
-def collect_garbage_rarely() -> None:
-    """Let the cycle collector run for tens of thousands of new objects instead of 700.
+# Transactions take many small steps in worker threads; at Python's 5 ms each of them would wait
+# that long for the event loop to let go of the interpreter.
+SWITCH_INTERVAL_S = 0.0005
+# Young objects that make the cycle collector look: hundreds by default.
+GARBAGE_THRESHOLDS = (100_000, 20, 50)
 
-    A batch makes hundreds of thousands that all die by their reference counts; looking through
-    them again and again took a third of a bulk send's processor time. What is loaded by now
-    stays for the life of the process and is not looked at again.
+
+def tune_interpreter() -> None:
+    """Suit the interpreter to batches that run in threads beside an event loop.
+
+    A batch makes hundreds of thousands of objects that all die by their reference counts;
+    looking through them again and again took a third of a bulk send's processor time. What is
+    loaded by now stays for the life of the process and is not looked at again.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def _prctl(option: int, value: object) -> None:

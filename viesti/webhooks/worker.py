@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -31,9 +30,6 @@ CONNECTIONS = 4
 # A lease outlasts the longest call and a wait in the queue before it.
 LEASE_TIMEOUTS = 4
 LEAST_LEASE_S = 60.0
-# The database's threads do little in many steps; at Python's 5 ms each step would wait that
-# long for the event loop to let go.
-SWITCH_INTERVAL_S = 0.0005
 
 
 def run(settings: Settings, extra_jobs: Sequence[Job] = ()) -> None:
@@ -41,7 +37,6 @@ def run(settings: Settings, extra_jobs: Sequence[Job] = ()) -> None:
 
     ``extra_jobs`` are the periodic jobs of rooms that housekeeping does not know.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     key = load_platform_key(settings)
     direct = settings.database_direct_url or settings.database_url
     pool = open_pool(settings.database_url, 2, CONNECTIONS, "work")
