@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -65,6 +66,8 @@ _STATUS = f"""(CASE
     WHEN m.sent_segments + u.accepted >= m.segments AND m.status IN ({_words(Status.SENT)})
         THEN 'sent'
     ELSE m.status END)"""
+# One statement for all messages that the same happened to, and no join: a join with the list of
+# them went through the whole account when the planner knew nothing of rows just written.
 # Only a change of status moves updated_at: that is how the statement tells what it did. A text
 # that ends while it waits for credit has nothing reserved, and says so by its price.
 _ADVANCE = f"""
@@ -76,11 +79,11 @@ UPDATE messages m SET
     price_micros = CASE WHEN m.status = 'suspended' AND {_STATUS} IN ('error', 'canceled')
         THEN 0 ELSE m.price_micros END,
     updated_at = CASE WHEN {_STATUS} = m.status THEN m.updated_at ELSE %(now)s END
-FROM unnest(%(accounts)b::uuid[], %(ids)b::uuid[], %(accepted)b::int[], %(delivered)b::int[],
-            %(all)b::bool[], %(errors)b::text[], %(becomes)b::text[])
-     AS u(account_id, id, accepted, delivered, all_delivered, error_code, becomes)
-WHERE m.account_id = ANY(%(account_set)s) AND m.account_id = u.account_id AND m.id = u.id
-    AND m.id = ANY(%(ids)b) AND m.id BETWEEN %(first)s AND %(last)s
+FROM (SELECT %(accepted)s::int AS accepted, %(delivered)s::int AS delivered,
+             %(all)s::bool AS all_delivered, %(error)s::text AS error_code,
+             %(becomes)s::text AS becomes) AS u
+WHERE m.account_id = ANY(%(accounts)s) AND m.id = ANY(%(ids)b)
+    AND m.id BETWEEN %(first)s AND %(last)s
 RETURNING m.account_id, m.id, m.status, m.updated_at = %(now)s,
     m.sent_segments >= m.segments, m.sent_segments >= m.segments
     AND m.sent_segments - u.accepted < m.segments, m.price_micros, m.error_code, m.contact_id,
@@ -118,26 +121,14 @@ def advance(conn: psycopg.Connection, steps: Iterable[Step]) -> Advanced:
             known.merge(step)
     if not merged:
         return Advanced()
-    ordered = [merged[message_id] for message_id in sorted(merged)]
-    # Its own moment, so that updated_at = now is true of rows that this statement changed.
+    # Its own moment, so that updated_at = now is true of rows that these statements changed.
     now = utc_now()
-    rows = conn.execute(
-        _ADVANCE.encode(),
-        {
-            "now": now,
-            "accounts": [step.account_id for step in ordered],
-            "account_set": list({step.account_id for step in ordered}),
-            "ids": [step.message_id for step in ordered],
-            "accepted": [step.accepted for step in ordered],
-            "delivered": [step.delivered for step in ordered],
-            "all": [step.all_delivered for step in ordered],
-            "errors": [step.error_code for step in ordered],
-            "becomes": [step.becomes.value if step.becomes else None for step in ordered],
-            "first": ordered[0].message_id,
-            "last": ordered[-1].message_id,
-        },
-        binary=True,
-    ).fetchall()
+    alike: defaultdict[tuple[object, ...], list[Step]] = defaultdict(list)
+    for message_id in sorted(merged):
+        step = merged[message_id]
+        key = (step.accepted, step.delivered, step.all_delivered, step.error_code, step.becomes)
+        alike[key].append(step)
+    rows = [row for steps_alike in alike.values() for row in _apply(conn, steps_alike, now)]
     events: list[NewEvent] = []
     money: defaultdict[UUID, _Money] = defaultdict(_Money)
     changed: dict[UUID, Status] = {}
@@ -175,7 +166,7 @@ def advance(conn: psycopg.Connection, steps: Iterable[Step]) -> Advanced:
                 NewEvent(account, EventType.MESSAGE_STATUS, contact, thread, message, facts)
             )
     if released:
-        _withdraw(conn, list({step.account_id for step in ordered}), released)
+        _withdraw(conn, list({step.account_id for step in merged.values()}), released)
     _settle(conn, money, now)
     return Advanced(record_events(conn, events, now), changed)
 
@@ -193,6 +184,27 @@ def _withdraw(conn: psycopg.Connection, accounts: list[UUID], ids: list[UUID]) -
             ),
             (accounts, ids),
         )
+
+
+def _apply(conn: psycopg.Connection, steps: list[Step], now: datetime) -> list[tuple[Any, ...]]:
+    """Apply steps that differ in nothing but their message; they are in the order of ids."""
+    first = steps[0]
+    return conn.execute(
+        _ADVANCE.encode(),
+        {
+            "now": now,
+            "accounts": list({step.account_id for step in steps}),
+            "ids": [step.message_id for step in steps],
+            "accepted": first.accepted,
+            "delivered": first.delivered,
+            "all": first.all_delivered,
+            "error": first.error_code,
+            "becomes": first.becomes.value if first.becomes else None,
+            "first": first.message_id,
+            "last": steps[-1].message_id,
+        },
+        binary=True,
+    ).fetchall()
 
 
 def _settle(conn: psycopg.Connection, money: dict[UUID, _Money], now: datetime) -> None:
