@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -174,3 +175,21 @@ def test_migrate_says_which_version_the_database_has(run: Run, empty_dsn: str) -
     refused = refusal(run("credentials", "list", "--account", "x", "--json", **urls))
     assert "run `viesti migrate`" in refused["message"]
     assert one_object(run("migrate", "--json", **urls))["version"]
+
+
+@pytest.mark.parametrize(
+    ("role", "variable"),
+    [
+        ("api", "VIESTI_PORT"),
+        ("simulate", "VIESTI_SIMULATOR_PORT"),
+        ("simulate", "VIESTI_SIMULATOR_HTTP_PORT"),
+    ],
+)
+def test_a_role_whose_port_is_taken_says_so_and_ends(run: Run, role: str, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        port = other.getsockname()[1]
+        done = run(role, **{variable: str(port)})
+    assert done.returncode == 1
+    assert f"Port {port} of 127.0.0.1 cannot be listened on" in done.stderr
+    assert f"set {variable} to another" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

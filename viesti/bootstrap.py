@@ -71,7 +71,8 @@ def open_installation(
             else:
                 check_version(database.direct_dsn)
         except psycopg.OperationalError as error:
-            raise Unavailable(f"The database does not answer: {error}") from error
+            said = str(error).partition("\n")[0]
+            raise Unavailable(f"The database does not answer: {said}") from error
         with connect(database.direct_dsn, "command") as conn:
             key = _open_key(conn, settings)
         yield Installation(_complete(settings, database, key), key, database)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from viesti.db.embedded import Layout
 from viesti.kit.config import PREFIX, Settings, to_environment
 from viesti.kit.errors import Conflict, Unavailable
 from viesti.kit.log import set_up
+from viesti.kit.ports import check_port
 from viesti.supervisor import Role, Supervisor
 
 log = structlog.get_logger()
@@ -111,13 +111,4 @@ def _check_ports(settings: Settings) -> None:
         wanted.append(("127.0.0.1", settings.simulator_port, "VIESTI_SIMULATOR_PORT"))
         wanted.append(("127.0.0.1", settings.simulator_http_port, "VIESTI_SIMULATOR_HTTP_PORT"))
     for host, port, variable in wanted:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            with socket.socket(found[0], socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(found[4])
-        except OSError as error:
-            raise Conflict(
-                f"Port {port} of {host} cannot be listened on ({error.strerror}):"
-                f" end the program that uses it, or set {variable} to another."
-            ) from error
+        check_port(host, port, variable)

@@ -143,9 +143,6 @@ class Supervisor:
         for process in self.processes:
             process.start()
 
-    def request_stop(self) -> None:
-        self._stopping.set()
-
     @property
     def is_stopping(self) -> bool:
         return self._stopping.is_set()

@@ -73,6 +73,74 @@ def test_a_send_that_names_nobody_is_refused(tenant: Tenant, body: dict[str, Any
     assert answer.json()["error"]["code"] == "MSG-010"
 
 
+@pytest.mark.parametrize("contacts", [[{}], [{"phone": "+13475550101"}], [{"mobile": ""}, {}]])
+def test_contacts_of_foreign_field_names_name_nobody(
+    tenant: Tenant, contacts: list[dict[str, Any]]
+) -> None:
+    # Clients mark the person as texted on any 2xx.
+    answer = tenant.post("/messages", json={"contacts": contacts, "template": "Hi"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "MSG-010"
+
+
+@pytest.mark.parametrize("empty", [None, [], {}, {"tags": None, "attributes": None}])
+def test_filters_that_narrow_nothing_are_as_none(tenant: Tenant, empty: Any) -> None:
+    data = send(tenant, contacts=[{"mobile": "+13475550101"}], filters=empty)
+    assert data["requested"] == 1
+    assert tenant.post("/messages", json={"filters": empty, "template": "x"}).status_code == 400
+
+
+PEOPLE = {
+    "+13475550101": {"age": "30", "plan": "gold"},
+    "+13475550102": {"age": 9, "plan": ""},
+    "+13475550103": {"age": "unknown", "vip": True},
+    "+13475550104": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("clause", "last_digits"),
+    [
+        ({"name": "age", "comparator": "<", "value": "20"}, "2"),
+        ({"attribute": "age", "comparator": ">=", "value": ["9"]}, "12"),
+        ({"attribute": "age", "comparator": "!=", "value": "9"}, "134"),
+        ({"attribute": "age", "comparator": ">", "value": "u"}, "3"),
+        ({"attribute": "plan", "value": ["gold", "silver"]}, "1"),
+        ({"attribute": "plan", "value": ""}, "234"),
+        ({"attribute": "plan", "comparator": "<", "value": "z"}, "12"),
+        ({"attribute": "vip", "value": True}, "3"),
+        ("plan=gold", "1"),
+    ],
+)
+def test_attributes_choose_only_who_has_them(tenant: Tenant, clause: Any, last_digits: str) -> None:
+    people = [{"mobile": mobile, "attributes": of} for mobile, of in PEOPLE.items()]
+    assert tenant.post("/contacts", json=people).status_code == 201
+    data = send(tenant, filters={"attributes": [clause]})
+    numbers = sorted(message["contact"]["mobile"]["number"] for message in data["messages"])
+    assert "".join(number[-1] for number in numbers) == last_digits
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        {"attribute": "plan"},
+        {"attribute": "plan", "value": None},
+        {"attribute": "plan", "value": []},
+        {"value": "gold"},
+        "plan",
+        "",
+    ],
+)
+def test_an_attribute_filter_without_name_or_value_chooses_nobody(
+    tenant: Tenant, clause: Any
+) -> None:
+    tenant.post("/contacts", json={"mobile": "+13475550101"})
+    body = {"filters": {"attributes": [clause]}, "template": "Hi"}
+    answer = tenant.post("/messages", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "GEN-400"
+
+
 def test_lists_are_newest_first_and_filtered(tenant: Tenant) -> None:
     first = send(tenant, contacts=[{"mobile": NUMBER}], template="One")
     second = send(tenant, contacts=[{"mobile": "+447400123456"}], template="Two")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
-from viesti.sms.msisdn import Msisdn, country_of, dialing_code, parse_msisdn
+from viesti.sms.msisdn import Msisdn, parse_msisdn
 from viesti.sms.number_rules import find_calling_code, find_region
 
 
@@ -88,7 +88,7 @@ def test_parsing_never_raises(raw: str, country: str | None) -> None:
     if found is not None:
         assert parse_msisdn(found.e164) == found
         assert len(found.country) == 2
-        assert dialing_code(found.e164) in COUNTRY_CODE_TO_REGION_CODE
+        assert find_calling_code(found.e164[1:]) in COUNTRY_CODE_TO_REGION_CODE
 
 
 def reference(raw: str, country: str | None = None) -> Msisdn | None:
@@ -162,14 +162,3 @@ def test_the_short_way_for_north_america_gives_phonenumbers_answers() -> None:
         country = random_.choice(("US", "CA"))
         if exchange != 555:
             assert parse_msisdn(raw, country) == reference(raw, country), raw
-
-
-def test_country_and_dialing_code_of_e164() -> None:
-    assert country_of("+358401234567") == "FI"
-    assert country_of("+12345") is None
-    assert country_of("13475550101") is None
-    assert dialing_code("+13475550101") == 1
-    assert dialing_code("+447400123456") == 44
-    assert dialing_code("+358401234567") == 358
-    with pytest.raises(ValueError, match="calling code"):
-        dialing_code("358401234567")

@@ -56,6 +56,9 @@ def test_retry_after_lengthens_and_never_shortens() -> None:
         ("Sun, 01 Mar 2026 10:01:00 GMT", 60.0),
         ("Sun, 01 Mar 2026 09:00:00 GMT", 0.0),
         ("Sun, 99 Mar 2026 09:00:00 GMT", None),
+        ("Sun, 01 Mar 99999999999999999999 09:00:00 GMT", None),
+        ("Sun, 01 Mar 2026 99999999999999999999:00:00 GMT", None),
+        ("Sun, 01 Mar 2026 09:00:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_in_both_its_forms(value: str | None, seconds: float | None) -> None:

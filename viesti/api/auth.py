@@ -48,7 +48,8 @@ from viesti.kit.ids import find_id
 from viesti.kit.secrets import PlatformKey
 
 FRESH_S = 2.0
-# A client that got a token from an address is not locked out by others that guess at its id.
+# A client that got a token from an address is not locked out by others who guess, at its id or
+# from its address: all clients have one address behind a proxy that is not declared.
 KNOWN_GOOD_S = 3600.0
 RELOAD_S = 0.25
 MAX_REMEMBERED = 10_000
@@ -95,13 +96,15 @@ class Authenticator:
         subjects = (address_subject(address), client_subject(found))
         client, failures = await self._look_up(found, subjects)
         now = utc_now()
-        self._refuse_blocked(subjects, failures, now)
+        if subjects not in self._known_good:
+            _refuse_blocked(failures, now)
         # An overlong secret is not hashed: its length would show in the time.
         usable = secret if len(secret) <= MAX_SECRET_CHARS else ""
         if not secret_matches(self._platform_key, client, usable) or client is None:
             counted = await self._database.run(lambda conn: record_failure(conn, subjects, now))
             for subject, failure in counted.items():
                 self._failures.put(subject, failure)
+            self._known_good.forget(subjects)
             raise BadClient("The client id or the client secret is wrong.")
         self._known_good.put(subjects, value=True)
         signing = self._signing.find(_ALL_KEYS)
@@ -167,14 +170,11 @@ class Authenticator:
             self._failures.put(failure.subject, failure)
         return client, failures
 
-    def _refuse_blocked(
-        self, subjects: tuple[str, str], failures: list[Failures], now: datetime
-    ) -> None:
-        # The first subject is the address, the second the client.
-        relevant = failures[:1] if subjects in self._known_good else failures
-        wait_s = max(failure.blocked_for_s(now) for failure in relevant)
-        if wait_s > 0:
-            raise RateLimited("Too many failed sign-ins; wait and retry.", retry_after_s=wait_s)
+
+def _refuse_blocked(failures: list[Failures], now: datetime) -> None:
+    wait_s = max(failure.blocked_for_s(now) for failure in failures)
+    if wait_s > 0:
+        raise RateLimited("Too many failed sign-ins; wait and retry.", retry_after_s=wait_s)
 
 
 def account_guard(authenticator: Authenticator, limiter: RateLimiter) -> Any:

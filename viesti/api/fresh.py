@@ -33,3 +33,6 @@ class FreshCache(Generic[K, V]):
             # All at once: what is asked for again costs one look into the database.
             self._entries.clear()
         self._entries[key] = (monotonic_s() + self._fresh_s, value)
+
+    def forget(self, key: K) -> None:
+        self._entries.pop(key, None)

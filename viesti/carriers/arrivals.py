@@ -38,4 +38,3 @@ class Taken:
     lanes: list[UUID] = field(default_factory=list[UUID])  # to wake: they have texts now
     has_events: bool = False
     unroutable: int = 0
-

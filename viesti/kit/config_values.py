@@ -5,8 +5,10 @@ Every function raises ValueError with the end of a sentence that begins with the
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import ipaddress
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 
 E = TypeVar("E", bound=enum.Enum)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 def read_text(raw: str) -> str:
@@ -81,9 +84,12 @@ def read_factor(raw: str) -> float:
 
 def read_host(raw: str) -> str:
     host = raw.strip()
-    if not host or any(mark in host for mark in "/@ ") or "://" in host:
-        raise ValueError("must be an address or a host name, such as 127.0.0.1")
-    return host
+    if ":" in host or not host.strip("0123456789."):
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(host.strip("[]")))
+    elif _HOST_NAME.fullmatch(host):
+        return host
+    raise ValueError("must be an address or a host name, such as 127.0.0.1")
 
 
 def read_postgres_url(raw: str) -> str:

@@ -6,6 +6,7 @@ beside another one without a word, and each would get some of the requests.
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from viesti.kit.errors import Conflict
@@ -19,7 +20,9 @@ def check_port(host: str, port: int, variable: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(found[4])
     except OSError as error:
+        advice = f"check the address, or set {variable} to another port"
+        if error.errno == errno.EADDRINUSE:
+            advice = f"end the program that uses it, or set {variable} to another"
         raise Conflict(
-            f"Port {port} of {host} cannot be listened on ({error.strerror}):"
-            f" end the program that uses it, or set {variable} to another."
+            f"Port {port} of {host} cannot be listened on ({error.strerror}): {advice}."
         ) from error

@@ -134,20 +134,3 @@ def parse_msisdn(raw: str, country: str | None = None) -> Msisdn | None:
             if found is not None:
                 return found
     return _parse_slowly(raw, country)
-
-
-def country_of(e164: str) -> str | None:
-    """The ISO 3166-1 alpha-2 country of an ``e164`` number with plus, or None if not valid."""
-    found = parse_msisdn(e164) if e164.startswith("+") else None
-    return found.country if found is not None else None
-
-
-def dialing_code(e164: str) -> int:
-    """The calling code of an ``e164`` number with plus: 1, 44, 358, ...
-
-    Raises ValueError when it begins with none that is assigned.
-    """
-    code = find_calling_code(e164[1:]) if e164.startswith("+") else None
-    if code is None:
-        raise ValueError("no calling code at the beginning of the number")
-    return code

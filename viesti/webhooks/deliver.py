@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -29,6 +28,7 @@ from viesti.webhooks.options import Options
 from viesti.webhooks.outcomes import release
 from viesti.webhooks.sign import Signer
 from viesti.webhooks.threads import DatabaseThreads
+from viesti.webhooks.turns import Start, Turns
 from viesti.webhooks.writer import OutcomeWriter
 
 log = structlog.get_logger()
@@ -46,7 +46,6 @@ FORGET_AFTER_S = 3600.0
 @dataclass(slots=True, eq=False)
 class _Call:
     endpoint: Endpoint
-    delivery: Claimed
     started_s: float
     is_fast: bool
 
@@ -69,10 +68,8 @@ class Engine:
         self._threads = DatabaseThreads(pool, 2, "webhooks")
         self._writer = OutcomeWriter(self._threads, worker_id, self._written)
         self._endpoints: dict[UUID, Endpoint] = {}
-        self._runnable: dict[Health, deque[Endpoint]] = {health: deque() for health in Health}
+        self._turns = Turns(self._options)
         self._calls: dict[asyncio.Task[None], _Call] = {}
-        self._fast = 0
-        self._slow = 0
         self._held = 0  # claimed and not yet written down
         self._has_work = asyncio.Event()
         self._must_sweep = True
@@ -229,7 +226,7 @@ class Engine:
                 endpoint.add(Queued(delivery, start_by_s))
                 self._held += 1
         for endpoint in ready.values():
-            self._list(endpoint)
+            self._turns.add(endpoint)
         self._pump()
 
     def _aim(self, endpoint: Endpoint, target: Target) -> bool:
@@ -263,63 +260,31 @@ class Engine:
 
     # --- calling --------------------------------------------------------------------------
 
-    def _list(self, endpoint: Endpoint) -> None:
-        if not endpoint.is_listed and endpoint.queue:
-            endpoint.is_listed = True
-            self._runnable[endpoint.health].append(endpoint)
-
     def _pump(self) -> None:
-        """Begin calls while there are slots: one each in turn, by health."""
+        """Begin calls while there are slots."""
+        if self._stopping:
+            return
         now_s = time.monotonic()
-        for health, runnable in self._runnable.items():
-            for_later: list[Endpoint] = []
-            while runnable and self._has_slot(health) and not self._stopping:
-                endpoint = runnable.popleft()
-                if endpoint.health is not health:
-                    endpoint.is_listed = False
-                    for_later.append(endpoint)
-                    continue
-                delivery, dropped = endpoint.take(now_s)
-                self._held -= dropped
-                if delivery is None:
-                    endpoint.is_listed = False
-                    continue
-                runnable.append(endpoint)
-                self._begin(endpoint, delivery, now_s)
-            for endpoint in for_later:
-                self._list(endpoint)
+        starts, dropped = self._turns.take(now_s)
+        self._held -= dropped
+        for start in starts:
+            self._begin(start, now_s)
 
-    def _has_slot(self, health: Health) -> bool:
-        options = self._options
-        if health is Health.ANSWERING:
-            return self._fast < options.fast_slots + options.reserved_slots
-        if health is Health.UNKNOWN:
-            return self._fast < options.fast_slots
-        return self._slow < options.slow_slots
-
-    def _begin(self, endpoint: Endpoint, delivery: Claimed, now_s: float) -> None:
-        is_fast = endpoint.health is not Health.FAILING
-        if is_fast:
-            self._fast += 1
-        else:
-            self._slow += 1
-        task = asyncio.create_task(self._deliver(endpoint, delivery))
-        self._calls[task] = _Call(endpoint, delivery, now_s, is_fast)
+    def _begin(self, start: Start, now_s: float) -> None:
+        task = asyncio.create_task(self._deliver(start.endpoint, start.delivery))
+        self._calls[task] = _Call(start.endpoint, now_s, start.is_fast)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         call = self._calls.pop(task)
-        if call.is_fast:
-            self._fast -= 1
-        else:
-            self._slow -= 1
+        self._turns.end(call.is_fast)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             # Not an answer of the endpoint's: the delivery comes back when its lease ends.
             self._held -= 1
-            log.error("webhook_call_failed", error=repr(error))
+            log.error("webhook_call_failed", error=type(error).__name__)
         endpoint = call.endpoint
-        self._list(endpoint)
+        self._turns.add(endpoint)
         self._pump()
         if endpoint.wants_more() and self._held < self._options.max_held:
             self._has_work.set()
@@ -370,13 +335,11 @@ class Engine:
                 is_slow = call.is_fast and now_s - call.started_s > FAST_S
                 if is_slow:
                     call.endpoint.note_slow()
-                if is_slow and self._slow < self._options.slow_slots:
+                if is_slow and self._turns.slow_down():
                     call.is_fast = False
-                    self._fast -= 1
-                    self._slow += 1
             for endpoint in list(self._endpoints.values()):
                 if endpoint.queue:
-                    self._list(endpoint)
+                    self._turns.add(endpoint)
                 elif not endpoint.in_flight and now_s - endpoint.used_s > FORGET_AFTER_S:
                     self._forget(endpoint.webhook_id)
             self._pump()

@@ -266,6 +266,9 @@ async def test_the_log_goes_to_a_bounded_file_if_wanted(tmp_path: Path) -> None:
             assert simulator.network.log_file is not None
             simulator.network.log_file.flush()
     await simulator.stop()
+    # Numbers and texts stand in it.
+    for path in (tmp_path / "log", *(tmp_path / "log").iterdir()):
+        assert path.stat().st_mode & 0o077 == 0
     newer = (tmp_path / "log" / "pdus.jsonl").read_text().splitlines()
     older = (tmp_path / "log" / "pdus.1.jsonl").read_text().splitlines()
     # Ten lines pass 1,200 octets: each batch starts a new file, and the last two are kept.

@@ -30,7 +30,7 @@ def test_an_account_opens_with_its_balance_in_the_ledger(
     assert rows == [("opening", 5_000_000), ("top_up", 250_000)]
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 201])
+@pytest.mark.parametrize("name", ["", "   ", "x" * 201, "two\nlines", "bell\a"])
 def test_a_name_must_be_there_and_end(conn: psycopg.Connection, clock: Clock, name: str) -> None:
     with pytest.raises(Invalid):
         service.create_account(conn, name=name, balance_micros=0, now=clock.now())

@@ -309,6 +309,28 @@ def test_any_source_renders_or_is_refused(source: str, contact: dict[str, Any]) 
         assert len(template.render(contact)) <= MAX_OUTPUT_CHARACTERS
 
 
+def test_many_contacts_do_not_make_minutes_of_what_one_may_take() -> None:
+    template = compile_template("{{#each tags}}{{#each ../tags}}{{/each}}{{/each}}ok")
+    contact = {"tags": ["x"] * 60}
+    started = time.monotonic()
+    failed: list[str] = []
+    for _ in range(10_000):
+        try:
+            assert template.render(contact) == "ok"
+        except Invalid as refused:
+            failed.append(refused.code)
+    assert 0 < len(failed) < 10_000
+    assert set(failed) == {"TMPL-003"}
+    assert time.monotonic() - started < 30
+
+
+def test_an_ordinary_template_renders_for_as_many_as_one_call_takes() -> None:
+    source = "Hi {{#if firstName}}{{firstName}}{{else}}you{{/if}}, {{#each tags}}{{this}} {{/each}}"
+    template = compile_template(source)
+    contact = {"firstName": "Ann", "tags": ["a", "b", "c", "d", "e"]}
+    assert {template.render(contact) for _ in range(10_000)} == {"Hi Ann, a b c d e "}
+
+
 def test_threads_may_share_a_template() -> None:
     template = compile_template("{{#each tags}}{{this}}{{/each}}{{default plan 'none'}}")
     people = [{"tags": [str(n)] * 5, "attributes": {"plan": f"p{n}"}} for n in range(500)]

@@ -22,6 +22,8 @@ from viesti.domain.webhook_endpoints.service import (
     subscribe,
     unsubscribe,
 )
+from viesti.events.catalogue import EventType
+from viesti.events.outbox import WEBHOOKS_CHANNEL
 from viesti.kit.clock import utc_now
 from viesti.kit.errors import Invalid
 
@@ -29,7 +31,10 @@ _MARK = b"/webhooks/"
 
 
 class SubscribeRequest(msgspec.Struct, rename="camel"):
-    """The contract requires ``callbackUrl`` in one place and shows ``url`` everywhere else."""
+    """The contract requires ``callbackUrl`` in one place and shows ``url`` everywhere else.
+
+    It does not require ``eventTypes``: who names none hears all.
+    """
 
     url: str | None = None
     callback_url: str | None = None
@@ -59,7 +64,7 @@ async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     url = wanted.url or wanted.callback_url or wanted.destination
     if not url:
         raise Invalid("Give the webhook's url.", "WEBH-002")
-    kinds = wanted.event_types or []
+    kinds = list(EventType) if wanted.event_types is None else wanted.event_types
     event_types = kinds.split(",") if isinstance(kinds, str) else kinds
     services = services_of(request)
 
@@ -75,6 +80,7 @@ async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
         )
 
     done = await services.database.run(work)
+    services.waker.wake(WEBHOOKS_CHANNEL)
     return ok(webhook_view(done.webhook, done.secret))
 
 
@@ -90,7 +96,9 @@ async def remove(request: Request[Any, Any, Any]) -> None:
                 return
         raise WebhookNotFound("There is no such webhook.")
 
-    await services_of(request).database.run(work)
+    services = services_of(request)
+    await services.database.run(work)
+    services.waker.wake(WEBHOOKS_CHANNEL)
 
 
 def _spellings(request: Request[Any, Any, Any]) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-TON_UNKNOWN = 0
 TON_INTERNATIONAL = 1
 TON_NETWORK_SPECIFIC = 3
 TON_ALPHANUMERIC = 5

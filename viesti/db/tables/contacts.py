@@ -67,7 +67,6 @@ conversations = table(
     Column("mobile", Text, nullable=False),
     Column("sender", Text, nullable=False),
     uuid_column("last_message_id", nullable=True),
-    moment("last_inbound_at"),
     Column("unread", Boolean, nullable=False, server_default=text("false")),
     moment("flagged_at", comment="an inbound text read like an opt-out without being one"),
     moment("created_at", nullable=False),

@@ -32,10 +32,10 @@ def create_account(
     quiet_hours: bool = False,
     default_country: str = "US",
 ) -> Account:
-    """A new account with its opening balance. Raises Invalid for an empty or endless name."""
+    """A new account with its opening balance. Raises Invalid for a name that texts cannot show."""
     name = name.strip()
-    if not name or len(name) > NAME_LIMIT:
-        raise Invalid(f"An account's name has 1 to {NAME_LIMIT} characters.", "ACCT-013")
+    if not name or len(name) > NAME_LIMIT or not name.isprintable():
+        raise Invalid(f"An account's name has 1 to {NAME_LIMIT} printable characters.", "ACCT-013")
     if not 0 <= balance_micros <= MONEY_LIMIT_MICROS:
         raise Invalid("The opening balance must be between 0 and a thousand million.")
     account = Account(new_id(), name, notice, quiet_hours, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -24,8 +24,12 @@ class AttributeFilter(msgspec.Struct, frozen=True):
 class SendFilters(msgspec.Struct, frozen=True):
     """Clauses are joined by AND; the tags among themselves too."""
 
-    tags: list[str] = []
-    attributes: list[AttributeFilter | str] = []
+    tags: list[str] | None = None
+    attributes: list[AttributeFilter | str] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it narrows at all."""
+        return bool(self.tags or self.attributes)
 
 
 class GroupRef(msgspec.Struct, frozen=True):
@@ -45,7 +49,8 @@ class SendRequest(msgspec.Struct, frozen=True, rename="camel"):
 
     contacts: list[ContactInput] | None = None
     conversations: list[str] | None = None
-    filters: SendFilters | None = None
+    # An empty PHP map arrives as an empty list.
+    filters: SendFilters | Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
     phone_number_filter: PhoneNumberFilter | None = None
     template: str | None = None
     type: str | None = None

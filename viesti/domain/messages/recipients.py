@@ -63,10 +63,10 @@ def resolve_recipients(
     """
     named = request.contacts or []
     conversations = request.conversations or []
-    has_filters = request.filters is not None and bool(
-        request.filters.tags or request.filters.attributes
-    )
-    if not named and not conversations and not has_filters:
+    filters = request.filters if isinstance(request.filters, SendFilters) else None
+    # Entries without number and id, such as those of foreign field names, name nobody.
+    names_contacts = any(raw_mobile(entry)[0] or entry.id for entry in named)
+    if not names_contacts and not conversations and not filters:
         raise Invalid(
             "The request names no recipients: give contacts, conversations or filters.", "MSG-010"
         )
@@ -78,9 +78,9 @@ def resolve_recipients(
     result = Recipients()
     _resolve_contacts(conn, account_id, named, default_country, now, result)
     _resolve_conversations(conn, account_id, conversations, result)
-    if has_filters and request.filters is not None:
+    if filters:
         room = MAX_RECIPIENTS - len(named) - len(conversations)
-        _resolve_filters(conn, account_id, request.filters, room, result)
+        _resolve_filters(conn, account_id, filters, room, result)
     return result
 
 
@@ -187,7 +187,7 @@ def _resolve_filters(
     if filters.tags:
         clauses.append("tags @> %s")
         values.append(list(filters.tags))
-    for written in filters.attributes:
+    for written in filters.attributes or ():
         clause, bound = _attribute_clause(written)
         clauses.append(clause)
         values.extend(bound)
@@ -213,12 +213,18 @@ _NUMBER = r"^\s*-?[0-9]+(\.[0-9]+)?\s*$"
 
 
 def _attribute_clause(written: AttributeFilter | str) -> tuple[str, list[Any]]:
-    """SQL for one clause: numeric when both sides are numbers, else text; OR within a list."""
+    """SQL for one clause: numeric when both sides are numbers, else text; OR within a list.
+
+    A contact without the attribute is unequal to everything, equal to the empty text, and
+    neither above nor below anything. Nor is a word above or below a number.
+    """
     if isinstance(written, str):
         try:
             written = msgspec.json.decode(written, type=AttributeFilter)
-        except msgspec.MsgspecError:
-            name, _, value = written.partition("=")
+        except msgspec.MsgspecError as error:
+            name, found, value = written.partition("=")
+            if not found:
+                raise Invalid("An attribute filter as text is written name=value.") from error
             written = AttributeFilter(name=name.strip(), value=value.strip())
     name = written.attribute or written.name
     if not name:
@@ -227,25 +233,28 @@ def _attribute_clause(written: AttributeFilter | str) -> tuple[str, list[Any]]:
         raise Invalid("The comparator of an attribute filter is one of = != < <= > >=.")
     comparator = _COMPARATORS[written.comparator]
     given = written.value if isinstance(written.value, list) else [written.value]
+    if not given or None in given:
+        raise Invalid("An attribute filter needs a value.")
+    is_order = comparator not in ("=", "<>")
+    stored = "attributes ->> %s" if is_order else "COALESCE(attributes ->> %s, '')"
     parts: list[str] = []
     values: list[Any] = []
     for value in given:
-        text = "" if value is None else str(value)
-        is_number = bool(text) and _is_number(text)
-        if is_number:
-            parts.append(
-                f"CASE WHEN attributes ->> %s ~ '{_NUMBER}'"
-                f" THEN (attributes ->> %s)::numeric {comparator} %s::numeric"
-                f" ELSE COALESCE(attributes ->> %s, '') {comparator} %s END"
-            )
-            values.extend((name, name, text, name, text))
-        else:
-            parts.append(f"COALESCE(attributes ->> %s, '') {comparator} %s")
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if not _is_number(text):
+            parts.append(f"{stored} {comparator} %s")
             values.extend((name, text))
+            continue
+        parts.append(
+            f"CASE WHEN attributes ->> %s ~ '{_NUMBER}'"
+            f" THEN (attributes ->> %s)::numeric {comparator} %s::numeric"
+            + (" ELSE false END" if is_order else f" ELSE {stored} {comparator} %s END")
+        )
+        values.extend((name, name, text) if is_order else (name, name, text, name, text))
     joiner = " AND " if comparator == "<>" else " OR "
     return f"({joiner.join(parts)})", values
 
 
 def _is_number(text: str) -> bool:
     head, _, tail = text.strip().removeprefix("-").partition(".")
-    return len(text) < 40 and head.isascii() and head.isdigit() and (not tail or tail.isdigit())
+    return len(text) < 40 and text.isascii() and head.isdigit() and (not tail or tail.isdigit())

@@ -1,12 +1,11 @@
 """Consent by number: who opted out, and the only two ways to change it.
 
 Opt-outs are keyed by (account, MSISDN), so that no import, deletion or re-creation of a
-contact undoes one. Callers: ``inbound`` for keywords, the send and dispatch for the check.
+contact undoes one. Called by ``inbound`` for keywords; who checks joins the table itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -43,14 +42,3 @@ def opt_in(conn: psycopg.Connection, account_id: UUID, mobile: str, now: datetim
         (now, now, account_id, mobile),
     )
     return done.rowcount == 1
-
-
-def find_opted_out(
-    conn: psycopg.Connection, account_id: UUID, numbers: Sequence[str]
-) -> dict[str, datetime]:
-    """The numbers among ``numbers`` that opted out, with the time they did."""
-    rows = conn.execute(
-        "SELECT mobile, at FROM opt_outs WHERE account_id = %s AND mobile = ANY(%s)",
-        (account_id, list(numbers)),
-    ).fetchall()
-    return {row[0]: row[1] for row in rows}

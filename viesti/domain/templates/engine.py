@@ -15,6 +15,7 @@ items.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_handlebars import (
@@ -46,12 +47,16 @@ MAX_SOURCE_CHARACTERS: Final = 4_000  # product decision, as is the depth
 MAX_DEPTH: Final = 10  # of blocks, of sub-expressions, and of the names in a path
 MAX_ELSE_IFS: Final = 30  # in one template: each nests the parser and the renderer once more
 MAX_STEPS: Final = 20_000  # nodes visited in one rendering: some 50 ms on one core
+# In all renderings of one compiled template, which is one send: some 5 s, so that ten thousand
+# contacts do not make minutes of those. It leaves each of them 200 steps; an ``if`` takes five.
+MAX_STEPS_OF_ALL: Final = 2_000_000
 _CHARACTERS_A_STEP: Final = 32  # so that work on long values counts as the many steps it is
 
 SYNTAX: Final = "TMPL-001"
 LIMITS: Final = "TMPL-002"
 OUTPUT: Final = "TMPL-003"
 TOO_LONG: Final = "the text becomes too long for this contact"
+TOO_MUCH: Final = "the template takes too long for so many contacts"
 
 # A literal, or a field's path and whether it is to be escaped where the template escapes.
 Piece = str | tuple[tuple[str, ...], bool]
@@ -215,6 +220,16 @@ _ALL_HELPERS: Final[dict[str, HelperFunc]] = {
 }
 
 
+@dataclass(slots=True)
+class Meter:
+    """The steps that are left to all renderings of one compiled template; None: any number.
+
+    Threads may share one: a step lost between them does no harm.
+    """
+
+    left: int | None = MAX_STEPS_OF_ALL
+
+
 class _Renderer(Compiler):
     """One rendering of one template. Cheap to make, used once, so that threads share nothing."""
 
@@ -225,11 +240,11 @@ class _Renderer(Compiler):
             max_depth=4 * MAX_DEPTH + MAX_ELSE_IFS,
             max_output_size=MAX_OUTPUT_CHARACTERS,
         )
-        self._steps = 0
+        self.steps = 0
 
     def _step(self) -> None:
-        self._steps += 1
-        if self._steps > MAX_STEPS:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
             raise refuse(OUTPUT, "the template takes too long for this contact")
 
     def _render_program(self, program: Program, scope: Scope) -> str:
@@ -247,7 +262,7 @@ class _Renderer(Compiler):
     def _eval_subexpression(self, expr: SubExpression, scope: Scope) -> Any:
         value = super()._eval_subexpression(expr, scope)
         if isinstance(value, str):
-            self._steps += len(value) // _CHARACTERS_A_STEP
+            self.steps += len(value) // _CHARACTERS_A_STEP
         return value
 
     def _render_mustache(self, stmt: MustacheStatement, scope: Scope) -> str:
@@ -275,16 +290,21 @@ class _Renderer(Compiler):
         return super()._resolve_path(flat, ancestor)
 
 
-def render_program(program: Program, root: dict[str, Any], *, escape: bool) -> str:
-    """The text of ``program`` over ``root``.
+def render_program(program: Program, root: dict[str, Any], meter: Meter, *, escape: bool) -> str:
+    """The text of ``program`` over ``root``, its steps taken off ``meter``.
 
-    Raises Invalid TMPL-003 beyond MAX_OUTPUT_CHARACTERS or MAX_STEPS.
+    Raises Invalid TMPL-003 beyond MAX_OUTPUT_CHARACTERS or MAX_STEPS, or with nothing left.
     """
+    if meter.left is not None and meter.left <= 0:
+        raise refuse(OUTPUT, TOO_MUCH)
+    renderer = _Renderer(escape=escape)
     try:
-        text = _Renderer(escape=escape).render(program, root)
+        return renderer.render(program, root)
     except HandlebarsError as error:
         raise refuse(OUTPUT, TOO_LONG) from error
-    return text
+    finally:
+        if meter.left is not None:
+            meter.left -= renderer.steps
 
 
 def find_plain_pieces(program: Program) -> list[Piece] | None:

@@ -2,8 +2,8 @@
 
 ``domain/messages`` renders sends with it, the templates' API and the hub check and preview with
 it. The language is the Handlebars core: fields, ``if``, ``unless``, ``else``, ``each``,
-``with``, comments, and the helpers of ``helpers``. A compiled template holds no state, so
-threads may share one.
+``with``, comments, and the helpers of ``helpers``. A compiled template holds no state but the
+steps that its renderings may still take together, so threads may share one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any, Final, cast
 from pydantic_handlebars import escape_expression
 
 from viesti.domain.templates.engine import (
+    MAX_STEPS_OF_ALL,
     OUTPUT,
     TOO_LONG,
+    Meter,
     Piece,
     Program,
     find_plain_pieces,
@@ -126,34 +128,33 @@ class Template:
     _escape: bool
     # Literals, and (getter, escaped) for fields; None if the template holds more than those.
     _plain: tuple[str | tuple[_Getter, bool], ...] | None
+    _meter: Meter
 
     @property
     def is_plain(self) -> bool:
         """Whether the template is nothing but text and fields: the fast case."""
         return self._plain is not None
 
-    @property
-    def is_constant(self) -> bool:
-        """Whether the text is the same for every contact."""
-        return self._plain is not None and all(isinstance(piece, str) for piece in self._plain)
-
     def render(self, contact: ContactFields) -> str:
         """The text for one contact; what is missing renders empty.
 
         Raises Invalid TMPL-003 when it would exceed MAX_OUTPUT_CHARACTERS (4,000) or take more
-        than the engine's bounded steps for this contact's data.
+        than the engine's bounded steps for this contact's data, or with those before it.
         """
         if self._plain is None:
-            return render_program(self._program, _root_of(contact), escape=self._escape)
+            root = _root_of(contact)
+            return render_program(self._program, root, self._meter, escape=self._escape)
         attributes = _attributes_of(contact)
         texts: list[str] = []
+        size = 0
         for piece in self._plain:
             if isinstance(piece, str):
                 texts.append(piece)
                 continue
             value = piece[0](contact, attributes)
             text = value if isinstance(value, str) else text_of(value)
-            if len(text) > MAX_OUTPUT_CHARACTERS:
+            size += len(text)
+            if size > MAX_OUTPUT_CHARACTERS:
                 raise refuse(OUTPUT, TOO_LONG)
             texts.append(escape_expression(text) if piece[1] else text)
         text = "".join(texts)
@@ -169,13 +170,17 @@ def _compile_piece(piece: Piece, *, escape: bool) -> str | tuple[_Getter, bool]:
     return _getter(path), escape and escaped
 
 
-def compile_template(source: str, *, escape: bool = False) -> Template:
+def compile_template(
+    source: str, *, escape: bool = False, max_steps: int | None = MAX_STEPS_OF_ALL
+) -> Template:
     """``source`` parsed and checked, once for all its contacts.
 
     ``escape`` makes two braces escape HTML (templates of type Web); in texts, two and three
-    braces give the same. Raises Invalid: TMPL-001 when it does not parse, TMPL-002 when it is
-    longer than 4,000 characters, deeper than 10, or uses what is not in the core; message and
-    ``details`` hold line and column (from 1) where they are known.
+    braces give the same. ``max_steps`` bounds its renderings together; None: not at all.
+
+    Raises Invalid: TMPL-001 when it does not parse, TMPL-002 when it is longer than 4,000
+    characters, deeper than 10, or uses what is not in the core; message and ``details`` hold
+    line and column (from 1) where they are known.
     """
     program = parse_template(source)
     pieces = find_plain_pieces(program)
@@ -184,4 +189,4 @@ def compile_template(source: str, *, escape: bool = False) -> Template:
         if pieces is not None
         else None
     )
-    return Template(source, program, escape, plain)
+    return Template(source, program, escape, plain, Meter(max_steps))

@@ -201,7 +201,6 @@ def upgrade() -> None:
         sa.Column("mobile", sa.Text(), nullable=False),
         sa.Column("sender", sa.Text(), nullable=False),
         sa.Column("last_message_id", sa.UUID(), nullable=True),
-        sa.Column("last_inbound_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("unread", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column(
             "flagged_at",
