@@ -299,3 +299,15 @@ def test_contact_events_are_recorded_for_those_who_listen(
         recorded = conn.execute("SELECT type, contact_id FROM events ORDER BY id").fetchall()
     assert [row[0] for row in recorded] == kinds
     assert {str(row[1]) for row in recorded} == {made["id"]}
+
+
+def test_a_tag_that_is_hidden_stays_hidden_until_it_is_shown(tenant: Tenant) -> None:
+    given = [{"tag": "staff  only", "visible": False}, {"tag": "vip"}]
+    (made,) = create(tenant, {"mobile": {"number": NUMBER}, "tags": given})
+    expected = [{"tag": "staff only", "visible": False}, {"tag": "vip", "visible": True}]
+    path = f"/contacts/{made['id']}"
+    assert tenant.get(path).json()["data"]["tags"] == expected
+    tenant.put(path, json=tenant.get(path).json()["data"])
+    assert tenant.get(path).json()["data"]["tags"] == expected
+    tenant.put(path, json={"tags": [{"tag": "staff only", "visible": True}]})
+    assert tenant.get(path).json()["data"]["tags"] == [{"tag": "staff only", "visible": True}]

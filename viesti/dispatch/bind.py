@@ -36,6 +36,7 @@ class Bind:
         self.session_id: UUID = new_id()
         self.error = ""
         self.state_changed = False
+        self._was_bound = False
         # Acknowledged arrivals whose acknowledgement is not known to have reached the carrier.
         self.unproven: list[tuple[float, UUID]] = []
         self._wake = wake
@@ -62,15 +63,16 @@ class Bind:
         self.unproven.clear()
         self.error = ""
         self.state_changed = True
+        self._was_bound = True
         log.info("bound", carrier_id=str(self.lease.carrier_id), slot=self.lease.slot)
         self._wake()
 
     def on_unbound(self, reason: str) -> None:
         self.error = reason
         self.state_changed = True
-        log.warning(
-            "unbound", carrier_id=str(self.lease.carrier_id), slot=self.lease.slot, reason=reason
-        )
+        # A carrier that is not up yet when we start is no loss: the first bind comes by itself.
+        tell = log.warning if self._was_bound else log.info
+        tell("unbound", carrier_id=str(self.lease.carrier_id), slot=self.lease.slot, reason=reason)
         self._wake()
 
     def acknowledge(self, arrivals: Sequence[Arrival]) -> None:

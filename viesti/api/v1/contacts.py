@@ -20,7 +20,6 @@ from viesti.domain.accounts.models import Profile
 from viesti.domain.contacts.models import ContactInput, MergeStrategy
 from viesti.domain.contacts.queries import (
     ContactFilter,
-    find_hidden_tags,
     get_contact,
     list_contacts,
 )
@@ -30,6 +29,7 @@ from viesti.domain.contacts.service import (
     delete_contact,
     update_contact,
 )
+from viesti.domain.contacts.tags import find_hidden_tags
 from viesti.domain.contacts.upsert import ContactRow
 from viesti.domain.contacts.views import contact_view, refused_view
 from viesti.events.outbox import WEBHOOKS_CHANNEL

@@ -35,13 +35,12 @@ contacts = table(
     Index("ix_contacts_tags", "tags", postgresql_using="gin"),
 )
 
-tags = table(
+hidden_tags = table(
     Kind.TENANT,
-    "tags",
-    "tags that an account hides; a tag without a row is visible",
+    "hidden_tags",
+    "tags that an account does not show; any other is visible",
     account_key(),
     Column("tag", Text, primary_key=True),
-    Column("visible", Boolean, nullable=False),
 )
 
 opt_outs = table(

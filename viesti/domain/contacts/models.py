@@ -244,6 +244,11 @@ def _depth(value: dict[str, Any] | list[Any]) -> int:
     return MAX_ATTRIBUTE_DEPTH + 1
 
 
+def clean_tag(tag: str) -> str:
+    """A tag as it is stored: runs of white space are one space."""
+    return " ".join(tag.split())
+
+
 def _tags(value: list[Any] | str | None) -> tuple[str, ...] | ContactError:
     if not value:
         return ()
@@ -254,7 +259,7 @@ def _tags(value: list[Any] | str | None) -> tuple[str, ...] | ContactError:
             item = cast("dict[str, Any]", item).get("tag", "")
         if not isinstance(item, str):
             return ContactError("CONT-003", "Each tag must be a text or an object with a tag.")
-        tag = " ".join(item.split())
+        tag = clean_tag(item)
         if len(tag) > MAX_TAG_CHARS:
             return _too_long("A tag", MAX_TAG_CHARS)
         if tag:

@@ -111,22 +111,6 @@ def load_contacts(
     return {record[0]: _row(record) for record in records}
 
 
-def find_hidden_tags(
-    conn: psycopg.Connection, account_id: UUID, contacts: Iterable[ContactRow]
-) -> set[str]:
-    """Those of the contacts' tags that the account does not show."""
-    tags = list({tag for contact in contacts for tag in contact.tags})
-    if not tags:
-        return set()
-    return {
-        record[0]
-        for record in conn.execute(
-            "SELECT tag FROM tags WHERE account_id = %s AND tag = ANY(%s) AND NOT visible",
-            (account_id, tags),
-        )
-    }
-
-
 def _row(record: tuple[Any, ...]) -> ContactRow:
     return ContactRow(*record[:12], blocked_at=record[12])
 

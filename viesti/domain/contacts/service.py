@@ -27,6 +27,7 @@ from viesti.domain.contacts.models import (
     raw_mobile,
 )
 from viesti.domain.contacts.queries import get_contact
+from viesti.domain.contacts.tags import note_visibility
 from viesti.domain.contacts.upsert import ContactRow, upsert_contacts
 from viesti.events.catalogue import EventType
 from viesti.events.outbox import NewEvent, record_events
@@ -84,6 +85,7 @@ def create_contacts(
         assert isinstance(first, ContactError)
         raise Invalid(first.description, first.code)
     rows = upsert_contacts(conn, account_id, good, strategy, now)
+    note_visibility(conn, account_id, contacts)
     events = [
         NewEvent(
             account_id,
@@ -126,6 +128,7 @@ def update_contact(
         row.attributes = dict(fields.attributes)
     if "tags" in fields.given:
         row.tags = list(fields.tags)
+        note_visibility(conn, account_id, [given])
     if _shown(row) == before:
         return Updated(row, has_events=False)
     row.updated_at = now

@@ -296,6 +296,13 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (id)",
     )
     op.create_table(
+        "hidden_tags",
+        sa.Column("account_id", sa.UUID(), nullable=False),
+        sa.Column("tag", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "tag", name=op.f("pk_hidden_tags")),
+        comment="tenant: tags that an account does not show; any other is visible",
+    )
+    op.create_table(
         "idempotency_keys",
         sa.Column("account_id", sa.UUID(), nullable=False),
         sa.Column("credential_id", sa.UUID(), nullable=False),
@@ -608,14 +615,6 @@ def upgrade() -> None:
         sa.Column("retired_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("kid", name=op.f("pk_signing_keys")),
         comment="local: RSA keys that sign access tokens; the newest that is not retired signs",
-    )
-    op.create_table(
-        "tags",
-        sa.Column("account_id", sa.UUID(), nullable=False),
-        sa.Column("tag", sa.Text(), nullable=False),
-        sa.Column("visible", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("account_id", "tag", name=op.f("pk_tags")),
-        comment="tenant: tags that an account hides; a tag without a row is visible",
     )
     op.create_table(
         "webhook_attempts",
