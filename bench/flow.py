@@ -170,17 +170,32 @@ def measure(settings: Settings, texts: int) -> None:
         print(f"simulator, per core        {texts / peer_s:>12,.0f} texts/s")
 
 
+@contextlib.contextmanager
+def snapshot(settings: Settings) -> Iterator[None]:
+    """A transaction that keeps every dead row from being removed while it lasts."""
+    with psycopg.connect(settings.database_url) as conn:
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        conn.execute("SELECT count(*) FROM accounts")
+        yield
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--texts", type=int, default=50_000)
     parser.add_argument("--window", type=int, default=1_000)
     parser.add_argument("--senders", type=int, default=1)
+    parser.add_argument(
+        "--snapshot",
+        action="store_true",
+        help="hold a snapshot open all the while, as a long report or a dump does",
+    )
     parser.add_argument("--dsn", help="a scratch database; without it, an embedded server")
     arguments = parser.parse_args()
     with installation(arguments.dsn) as settings:
         accepted = seed(settings, arguments.texts, arguments.window, arguments.senders)
         print(f"accepted                   {accepted:>12,.0f} texts/s (calls of {A_CALL:,})")
-        measure(settings, arguments.texts)
+        with snapshot(settings) if arguments.snapshot else contextlib.nullcontext():
+            measure(settings, arguments.texts)
     print(
         f"machine                    {os.cpu_count()} cores, {platform.machine()},"
         f" {platform.system()}, CPython {platform.python_version()}"
