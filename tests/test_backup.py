@@ -18,7 +18,12 @@ from viesti.db.embedded import Layout, Server
 from viesti.db.embedded.binaries import get_binaries
 from viesti.db.embedded.upgrade import upgrade
 from viesti.db.migrate import migrate
-from viesti.domain.accounts.service import create_account, get_account
+from viesti.domain.accounts.service import create_account, get_account, top_up
+from viesti.domain.contacts.models import ContactInput
+from viesti.domain.messages.models import SendRequest
+from viesti.domain.messages.send import send_messages
+from viesti.domain.senders.models import SmppAccount
+from viesti.domain.senders.service import add_carrier, add_sender
 from viesti.kit.clock import utc_now
 from viesti.kit.config import Settings
 from viesti.kit.errors import Conflict, Invalid, NotFound
@@ -68,6 +73,49 @@ def test_a_backup_brings_data_and_key_to_another_folder(folder: Path) -> None:
     with pytest.raises(Conflict):
         backup(old, folder / "file", quiet)
     assert sorted(path.name for path in folder.iterdir()) == ["file", "new", "old"]
+
+
+def queue_a_text(settings: Settings) -> UUID:
+    """An account's text that waits for a carrier that nobody serves."""
+    account = make_account(settings)
+    with open_installation(settings) as installation, installation.connect() as conn:
+        now = utc_now()
+        add_carrier(
+            conn,
+            installation.key,
+            name="away",
+            smpp=SmppAccount("127.0.0.1", 9, "viesti", "none"),
+            now=now,
+        )
+        add_sender(conn, account_id=account, number="+12025550100", carrier_name="away", now=now)
+        top_up(conn, account, 1_000_000, now=now, note="")
+        request = SendRequest(contacts=[ContactInput(mobile="+13475550101")], template="Hello")
+        sent = send_messages(
+            conn,
+            account,
+            request,
+            credential_id=account,
+            idempotency_key=None,
+            body=b"",
+            now=now,
+        )
+        return UUID(sent.data["messages"][0]["id"])
+
+
+@pytest.mark.parametrize(("send_waiting", "status"), [(False, "held"), (True, "queued")])
+def test_texts_that_waited_may_have_left_since_the_backup(
+    folder: Path, send_waiting: bool, status: str
+) -> None:
+    old, new = Settings(data_dir=folder / "old"), Settings(data_dir=folder / "new")
+    message = queue_a_text(old)
+    backup(old, folder / "file", quiet)
+    restored = restore(new, folder / "file", quiet, send_waiting=send_waiting)
+    assert restored.held == (0 if send_waiting else 1)
+    with open_installation(new) as installation, installation.connect() as conn:
+        found = conn.execute("SELECT status FROM messages WHERE id = %s", (message,)).fetchone()
+        waiting = conn.execute("SELECT count(*) FROM dispatch_queue").fetchone()
+    assert found == (status,)
+    assert waiting == (1 if send_waiting else 0,)
 
 
 def test_a_file_that_is_no_backup_changes_nothing(folder: Path) -> None:

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from viesti import __version__
+from viesti.db.connections import connect
 from viesti.db.dump import read_dump, write_dump
 from viesti.db.embedded import Layout, ensure_database
 from viesti.db.embedded.layout import write_private
 from viesti.db.embedded.server import Report
 from viesti.db.migrate import find_version, known_versions, migrate
+from viesti.domain.messages.parked import hold_queue
+from viesti.domain.messages.progress import advance
 from viesti.kit.clock import iso, utc_now
 from viesti.kit.config import Settings
 from viesti.kit.errors import Conflict, Invalid, NotFound
@@ -35,6 +38,7 @@ class Backup:
     schema: str
     has_key: bool
     size_bytes: int
+    held: int = 0  # texts that a restore held, since they may have left after the backup
 
 
 def backup(settings: Settings, path: Path, report: Report) -> Backup:
@@ -80,8 +84,13 @@ def backup(settings: Settings, path: Path, report: Report) -> Backup:
     return Backup(path, note["madeAt"], schema, key is not None, path.stat().st_size)
 
 
-def restore(settings: Settings, path: Path, report: Report) -> Backup:
+def restore(
+    settings: Settings, path: Path, report: Report, *, send_waiting: bool = False
+) -> Backup:
     """Bring a backup into an empty data folder (or empty external database).
+
+    Texts that were waiting when the backup was made may have left since, so they are held,
+    unless ``send_waiting`` says that the platform stood still from the backup on.
 
     Raises Invalid if the file is no backup that this version reads, Conflict if the place is
     not empty. What failed half-way leaves the place empty again.
@@ -107,6 +116,7 @@ def restore(settings: Settings, path: Path, report: Report) -> Backup:
                 with archive.open(DUMP) as dump:
                     read_dump(database.direct_dsn, dump, embedded=embedded)
                 migrate(database.direct_dsn)
+                held = 0 if send_waiting else _hold_waiting(database.direct_dsn)
         except BaseException:
             if embedded:
                 shutil.rmtree(layout.pgdata, ignore_errors=True)
@@ -114,7 +124,18 @@ def restore(settings: Settings, path: Path, report: Report) -> Backup:
         if has_key and not settings.secret_key and not settings.key_file.exists():
             write_private(settings.key_file, archive.read(KEY).decode())
     size = path.stat().st_size
-    return Backup(path.absolute(), note["madeAt"], note["schema"], has_key, size)
+    return Backup(path.absolute(), note["madeAt"], note["schema"], has_key, size, held)
+
+
+def _hold_waiting(dsn: str) -> int:
+    """Hold every text that the backup found in the queue; returns how many."""
+    held = 0
+    with connect(dsn, "restore") as conn:
+        while steps := hold_queue(conn, utc_now()):
+            advance(conn, steps)
+            conn.commit()
+            held += len(steps)
+    return held
 
 
 def _check_key_place(settings: Settings, key: str | None) -> None:

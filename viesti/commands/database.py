@@ -39,10 +39,23 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(help="What `viesti backup` wrote.")],
+    send_waiting: Annotated[
+        bool,
+        typer.Option(
+            "--send-waiting",
+            help="Send the texts that were waiting, instead of holding them: only if the"
+            " platform has stood still since the backup was made.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a backup into an empty data folder."""
-    perform(as_json, lambda settings: as_result(read_backup(settings, file, say)), show_fields)
+    """Bring a backup into an empty data folder; texts that were waiting are held."""
+
+    def work(settings: Settings) -> Result:
+        restored = read_backup(settings, file, say, send_waiting=send_waiting)
+        return {**as_result(restored), "held": restored.held}
+
+    perform(as_json, work, show_fields)
 
 
 def upgrade_db(as_json: Json = False) -> None:

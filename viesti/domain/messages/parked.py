@@ -92,6 +92,19 @@ def release_abandoned(
     return done.rowcount
 
 
+def hold_queue(conn: psycopg.Connection, now: datetime, limit: int = 1_000) -> list[Step]:
+    """Hold up to ``limit`` queued texts of any account, whatever became of them.
+
+    For a database that was brought back from a backup: what was waiting then may have left since.
+    """
+    rows = conn.execute(
+        "WITH gone AS (DELETE FROM dispatch_queue WHERE (account_id, message_id) IN ("
+        "  SELECT account_id, message_id FROM dispatch_queue LIMIT %(limit)s) RETURNING *)" + _PARK,
+        {"limit": limit, "now": now, "until": now + HOLD},
+    ).fetchall()
+    return [Step(row[0], row[1], becomes=Status.HELD) for row in rows]
+
+
 def hold(
     conn: psycopg.Connection, accounts: Sequence[UUID], ids: Sequence[UUID], now: datetime
 ) -> list[Step]:
