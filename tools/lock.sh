@@ -8,8 +8,9 @@ compile() {
         --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
         "$@" pyproject.toml
 }
-compile --group build --output-file requirements.lock
 compile --group dev --output-file requirements-dev.lock
+# What runs is what was tested: the same versions.
+compile --group build --constraint requirements-dev.lock --output-file requirements.lock
 if grep -nE '://|--find-links|index-url' requirements*.lock; then
     echo "A lock names an address: it must not." >&2
     exit 1
