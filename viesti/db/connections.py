@@ -6,9 +6,13 @@ import msgspec
 import psycopg
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from viesti.db.binary import register_arrays
+
 # Several times the speed of the standard library's, on every row with attributes.
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
+# Here, before any connection is opened: a pool may be there before the rooms that use them.
+register_arrays()
 
 TRANSACTION_LIMIT_S = 30  # no transaction lasts longer (design, invariant 11)
 LOCK_LIMIT_S = 10
