@@ -1,6 +1,32 @@
 """Every table, declared once. Alembic's migrations must equal these (``make check``)."""
 
-from viesti.db.tables import contacts, events, ledgers, local, messages, reference
+from viesti.db.tables import (
+    campaigns,
+    contacts,
+    events,
+    files,
+    imports,
+    ledgers,
+    local,
+    messages,
+    people,
+    reference,
+    templates,
+)
 from viesti.db.tables._kinds import Kind, metadata
 
-__all__ = ["Kind", "contacts", "events", "ledgers", "local", "messages", "metadata", "reference"]
+__all__ = [
+    "Kind",
+    "campaigns",
+    "contacts",
+    "events",
+    "files",
+    "imports",
+    "ledgers",
+    "local",
+    "messages",
+    "metadata",
+    "people",
+    "reference",
+    "templates",
+]

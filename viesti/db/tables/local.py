@@ -70,6 +70,7 @@ senders = table(
     ),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     Column("active", Boolean, nullable=False, server_default=text("true")),
+    uuid_column("group_id", nullable=True, comment="null: the account's default group"),
     moment("created_at", nullable=False),
     UniqueConstraint("carrier_id", "number"),
     Index("ix_senders_account_id", "account_id"),
@@ -136,6 +137,16 @@ auth_failures = table(
     Column("subject", Text, primary_key=True),
     Column("failures", Integer, nullable=False),
     moment("window_started_at", nullable=False),
+)
+
+rate_buckets = table(
+    Kind.LOCAL,
+    "rate_buckets",
+    "requests that each API client may still make at once, by what is asked for",
+    Column("key", Text, primary_key=True),
+    Column("tokens", Float(53), nullable=False),
+    moment("filled_at", nullable=False, comment="when tokens was right; it grows from there"),
+    postgresql_with={"fillfactor": "50"},
 )
 
 platform = table(

@@ -36,6 +36,42 @@ jobs = table(
     uuid_column("last_message_id", nullable=True, comment="to here"),
     uuid_column("credential_id", nullable=True),
     moment("created_at", nullable=False),
+    Column("strategy", Text, nullable=False, server_default="reuse"),
+    Column("group_id", Text, comment="whose senders; null: the account's"),
+    Column("quiet_hours", Boolean, comment="null: as the account has settled"),
+    Column("filters", JSONB, comment="null: every recipient was named"),
+    uuid_column("campaign_run_id", nullable=True),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default="open",
+        comment="open, pausing, paused, resuming, canceling, canceled",
+    ),
+    moment("due_at", comment="when its contacts are read, or its texts may leave"),
+    Column(
+        "expanded",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="every contact that the filters match has its text",
+    ),
+    uuid_column("contact_cursor", nullable=True, comment="contacts up to here have their texts"),
+    uuid_column("contact_bound", nullable=True, comment="contacts made after it are not meant"),
+    uuid_column("named_until", nullable=True, comment="texts to whom the call named end here"),
+    uuid_column("swept_until", nullable=True, comment="texts up to here are paused or the like"),
+    CheckConstraint(
+        "state IN ('open', 'pausing', 'paused', 'resuming', 'canceling', 'canceled')",
+        name="state",
+    ),
+    # Exactly the jobs that have work to do, which is hardly ever one.
+    Index(
+        "ix_jobs_at_work",
+        "due_at",
+        postgresql_where=text(
+            "(state = 'open' AND NOT expanded) OR state IN ('pausing', 'resuming', 'canceling')"
+        ),
+    ),
 )
 
 # Only the primary key leads with the account: beside it, an index that began with the account
@@ -96,7 +132,8 @@ message_segments = table(
     moment("receipt_at"),
     moment("created_at", nullable=False),
     Index("ix_message_segments_early", "created_at", postgresql_where=text("message_id IS NULL")),
-    postgresql_with={"fillfactor": "70"},
+    # Its receipt must fit beside each answer of a page, as one batch brings them.
+    postgresql_with={"fillfactor": "45"},
 )
 
 dispatch_queue = table(
@@ -119,7 +156,8 @@ dispatch_queue = table(
     Index("ix_dispatch_queue_order", "lane_id", "priority", "not_before", "message_id"),
     Index("ix_dispatch_queue_mobile", "mobile"),
     postgresql_with={
-        "fillfactor": "60",
+        # One turn starts all rows of a page at once.
+        "fillfactor": "45",
         "autovacuum_vacuum_scale_factor": "0.02",
         "autovacuum_vacuum_threshold": "5000",
         "autovacuum_vacuum_cost_delay": "0",
@@ -129,7 +167,7 @@ dispatch_queue = table(
 parked_messages = table(
     Kind.TENANT,
     "parked_messages",
-    "texts that wait for something outside the queue: credit, or word of an unknown outcome",
+    "texts that wait outside the queue: for credit, word of an unknown outcome, or a resumed job",
     account_key(),
     uuid_column("message_id", primary_key=True),
     Column("reason", Text, nullable=False),
@@ -142,7 +180,7 @@ parked_messages = table(
     moment("started_at"),
     moment("parked_at", nullable=False),
     moment("expires_at", nullable=False),
-    CheckConstraint("reason IN ('no_credit', 'unknown_outcome')", name="reason"),
+    CheckConstraint("reason IN ('no_credit', 'unknown_outcome', 'paused')", name="reason"),
     Index("ix_parked_messages_mobile", "account_id", "reason", "mobile"),
     Index("ix_parked_messages_expires_at", "expires_at"),
 )
