@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import psycopg
 import structlog
@@ -26,6 +28,10 @@ R = TypeVar("R")
 POOL_WAIT_S = 5.0
 # Bulk calls may hold this share of the connections, so that single sends find one free.
 _BULK_SHARE = 2
+# Files that are taken at a time; each holds a thread while it arrives, and now and then a
+# connection. One account's slow files leave room for the others'.
+_UPLOADS = 4
+_UPLOADS_OF_ACCOUNT = 2
 
 
 class Database:
@@ -36,6 +42,9 @@ class Database:
         size = max(1, pool.max_size)
         self._limiter = CapacityLimiter(size)
         self._bulk_limiter = CapacityLimiter(max(1, size // _BULK_SHARE))
+        self._upload_limiter = CapacityLimiter(_UPLOADS)
+        # Of the accounts that have files under way: nobody else holds a limiter.
+        self._account_limiters: WeakValueDictionary[UUID, CapacityLimiter] = WeakValueDictionary()
 
     async def run(self, work: Callable[[psycopg.Connection], R], *, bulk: bool = False) -> R:
         """What ``work`` gives, in one committed transaction.
@@ -44,6 +53,15 @@ class Database:
         """
         limiter = self._bulk_limiter if bulk else self._limiter
         return await to_thread.run_sync(partial(self.run_here, work), limiter=limiter)
+
+    async def take_file(self, account_id: UUID, work: Callable[[], R]) -> R:
+        """What ``work`` gives, in a thread; it takes a file and runs transactions of its own."""
+        limiter = self._account_limiters.get(account_id)
+        if limiter is None:
+            limiter = CapacityLimiter(_UPLOADS_OF_ACCOUNT)
+            self._account_limiters[account_id] = limiter
+        async with limiter:
+            return await to_thread.run_sync(work, limiter=self._upload_limiter)
 
     def run_here(self, work: Callable[[psycopg.Connection], R]) -> R:
         """As ``run``, in the calling thread."""

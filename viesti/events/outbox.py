@@ -7,7 +7,7 @@ Called by the rooms that change something; the edge that commits then wakes the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,7 +39,8 @@ class NewEvent:
     ``facts`` is small and holds only what must be told as it was then; the rest is read when
     the event is first delivered. Keys that the payload knows (values are JSON; times ISO 8601):
     ``status``, ``error_code`` of a message; ``blocked_at`` of a contact (null: not blocked);
-    ``closed_at`` of a conversation.
+    ``closed_at`` of a conversation; ``list`` that a contact opted in to or out of, as the API
+    shows it inside a contact.
     """
 
     account_id: UUID
@@ -105,6 +106,16 @@ def record_events(conn: psycopg.Connection, events: Sequence[NewEvent], now: dat
     else:
         _copy(conn, rows, deliveries)
     return True
+
+
+def find_listening(conn: psycopg.Connection, account_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the accounts that have any webhook: the others' events need not be made at all."""
+    found = conn.execute(
+        "SELECT DISTINCT account_id FROM webhooks"
+        " WHERE account_id = ANY(%b) AND disabled_at IS NULL",
+        (list(account_ids),),
+    ).fetchall()
+    return {row[0] for row in found}
 
 
 def _listeners(

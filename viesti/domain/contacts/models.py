@@ -47,7 +47,7 @@ class MobileInput(msgspec.Struct, rename="camel", gc=False):
     country: str | None = None
 
 
-class ContactInput(msgspec.Struct, rename="camel"):
+class ContactInput(msgspec.Struct, rename="camel", gc=False):
     """A contact in a request; UNSET where the client did not name the field."""
 
     id: str | int | UnsetType | None = UNSET
@@ -57,10 +57,13 @@ class ContactInput(msgspec.Struct, rename="camel"):
     email: Scalar | UnsetType | None = UNSET
     attributes: dict[str, Any] | list[Any] | UnsetType | None = UNSET
     tags: list[Any] | str | UnsetType | None = UNSET
+    # Ids or names, as texts or in objects; put to use by domain/lists.
+    lists: Any = UNSET
 
 
-# Structs rather than dataclasses: ten thousand are made in one call.
-class ParsedContact(msgspec.Struct, frozen=True):
+# Structs rather than dataclasses: ten thousand are made in one call. None of them can be part of
+# a cycle, so the collector need not look at them.
+class ParsedContact(msgspec.Struct, frozen=True, gc=False):
     """A contact ready for storage.
 
     ``given`` names the fields that the client wrote (``first_name``, ``last_name``, ``email``,
@@ -85,7 +88,7 @@ class ContactError(msgspec.Struct, frozen=True):
     description: str
 
 
-class ContactFields(msgspec.Struct, frozen=True):
+class ContactFields(msgspec.Struct, frozen=True, gc=False):
     """The parsed fields beside the number; see ``ParsedContact``."""
 
     first_name: str | None

@@ -5,23 +5,26 @@ Called by the API, the hub and whoever builds an event's body.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
+from viesti.domain.contacts.counts import EXACT_TO, Count, count_rows, estimate_matches
+from viesti.domain.contacts.filters import Conditions, ContactFilter, conditions
 from viesti.domain.contacts.upsert import ContactRow
 from viesti.kit.errors import NotFound
 from viesti.kit.ids import find_id
 
 CONTACT_NOT_FOUND = "CONT-002"
 
-_TRUNK_ZERO = re.compile(r"\(\s*0\s*\)")
-_NOT_DIGITS = re.compile(r"[^0-9]+")
+# Beyond the known total by more than this, a page is empty without a look: deep offsets cost.
+SLACK = 10_000
+# A page of a common match is looked for among so many contacts before all of them are sorted.
+WALK = 50_000
 
 _SELECT = """
 SELECT c.id, c.mobile, c.country, c.first_name, c.last_name, c.email, c.attributes, c.tags,
@@ -33,47 +36,81 @@ WHERE c.account_id = %(account)s AND
 
 
 @dataclass(frozen=True, slots=True)
-class ContactFilter:
-    """What a list of contacts is narrowed to, all together; empty: not narrowed.
-
-    The texts match anywhere and in any case; ``mobile`` matches by digits, however it is
-    written; each of ``tags`` must be there.
-    """
-
-    first_name: str = ""
-    last_name: str = ""
-    email: str = ""
-    mobile: str = ""
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ContactPage:
+    """``count`` of all that match; ``has_next``, always exact: whether any stands behind."""
+
     contacts: list[ContactRow]
-    total_count: int
+    count: Count
+    has_next: bool
 
 
 def list_contacts(
-    conn: psycopg.Connection, account_id: UUID, narrow: ContactFilter, offset: int, limit: int
+    conn: psycopg.Connection,
+    account_id: UUID,
+    narrow: ContactFilter,
+    offset: int,
+    limit: int,
+    after: UUID | None = None,
 ) -> ContactPage:
-    """Live contacts of the account, oldest first: a new one never moves those of a page."""
-    params: dict[str, Any] = {"account": account_id, "offset": offset, "limit": limit}
-    where = sql.SQL(" AND ".join(_clauses(narrow, params)))
-    count = conn.execute(sql.SQL("SELECT count(*) FROM contacts c WHERE {}").format(where), params)
-    record = count.fetchone()
-    total = int(record[0]) if record else 0
-    if offset >= total:
-        return ContactPage([], total)
-    ids = [
+    """Live contacts of the account, oldest first: a new one never moves those of a page.
+
+    ``after``: only those beyond this id, so that a walk reads nothing twice.
+    """
+    found = conditions(conn, account_id, narrow)
+    page = {**found.params, "offset": offset, "limit": limit + 1, "after": after or UUID(int=0)}
+    if narrow:
+        ids, count = _find_page(conn, found, page)
+    else:
+        count = count_rows(conn, account_id, "contacts")
+        beyond = offset > count.total + SLACK
+        ids = [] if beyond else _by_key(conn, found.source(indexed=False), page)
+    rows = load_contacts(conn, account_id, ids[:limit])
+    return ContactPage(list(rows.values()), count, len(ids) > limit)
+
+
+def _find_page(
+    conn: psycopg.Connection, found: Conditions, page: dict[str, Any]
+) -> tuple[list[UUID], Count]:
+    """The ids of a page of what matches, and how many match."""
+    source = found.source(indexed=True)
+    # The matches as the index gives them; where these are all, the page is cut out of them.
+    record = conn.execute(
+        sql.SQL(
+            "WITH found AS MATERIALIZED (SELECT c.id FROM {} LIMIT %(most)s)"
+            " SELECT (SELECT count(*) FROM found), ARRAY(SELECT id FROM found"
+            " WHERE id > %(after)s ORDER BY id LIMIT %(limit)s OFFSET %(offset)s)"
+        ).format(source),
+        {**page, "most": EXACT_TO + 1},
+        prepare=False,
+        binary=True,
+    ).fetchone()
+    assert record is not None
+    if record[0] <= EXACT_TO:
+        return record[1], Count(record[0])
+    total = max(record[0], estimate_matches(conn, source, found.params))
+    walk = sql.SQL(
+        "(SELECT * FROM contacts w WHERE w.account_id = %(account)s AND w.deleted_at IS NULL"
+        " AND w.id > %(after)s ORDER BY w.id LIMIT %(walk)s) c WHERE {}"
+    ).format(found.where(indexed=False))
+    ids = _by_key(conn, walk, {**page, "walk": WALK})
+    if len(ids) < page["limit"]:
+        ids = _by_key(conn, source, page)
+    return ids, Count(total, exact=False)
+
+
+def _by_key(conn: psycopg.Connection, source: sql.Composable, page: dict[str, Any]) -> list[UUID]:
+    return [
         record[0]
         for record in conn.execute(
             sql.SQL(
-                "SELECT c.id FROM contacts c WHERE {} ORDER BY c.id LIMIT %(limit)s OFFSET %(offset)s"
-            ).format(where),
-            params,
+                "SELECT c.id FROM {} AND c.id > %(after)s"
+                " ORDER BY c.id LIMIT %(limit)s OFFSET %(offset)s"
+            ).format(source),
+            page,
+            prepare=False,
+            binary=True,
         )
     ]
-    return ContactPage(list(load_contacts(conn, account_id, ids).values()), total)
 
 
 def get_contact(
@@ -113,36 +150,3 @@ def load_contacts(
 
 def _row(record: tuple[Any, ...]) -> ContactRow:
     return ContactRow(*record[:12], blocked_at=record[12])
-
-
-def _clauses(narrow: ContactFilter, params: dict[str, Any]) -> list[LiteralString]:
-    clauses: list[LiteralString] = ["c.account_id = %(account)s", "c.deleted_at IS NULL"]
-    if narrow.first_name:
-        clauses.append("c.first_name ILIKE %(first_name)s")
-        params["first_name"] = _anywhere(narrow.first_name)
-    if narrow.last_name:
-        clauses.append("c.last_name ILIKE %(last_name)s")
-        params["last_name"] = _anywhere(narrow.last_name)
-    if narrow.email:
-        clauses.append("c.email ILIKE %(email)s")
-        params["email"] = _anywhere(narrow.email)
-    if narrow.mobile:
-        digits = _NOT_DIGITS.sub("", _TRUNK_ZERO.sub("", narrow.mobile))
-        # A stored number has no trunk zero and no 00, so what begins with zeros is also
-        # looked for without them.
-        bare = digits.lstrip("0")
-        if digits:
-            clauses.append("(c.mobile LIKE %(mobile)s OR c.mobile LIKE %(bare)s)")
-            params["mobile"] = f"%{digits}%"
-            params["bare"] = f"%{bare or digits}%"
-        else:
-            clauses.append("false")
-    if narrow.tags:
-        clauses.append("c.tags @> %(tags)s::text[]")
-        params["tags"] = list(narrow.tags)
-    return clauses
-
-
-def _anywhere(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"

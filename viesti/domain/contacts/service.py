@@ -15,6 +15,7 @@ import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from viesti.domain.contacts.counts import note_removal
 from viesti.domain.contacts.models import (
     BAD_NUMBER,
     MAX_NUMBER_CHARS,
@@ -133,6 +134,8 @@ def update_contact(
         return Updated(row, has_events=False)
     row.updated_at = now
     _store(conn, account_id, row)
+    if row.mobile != before[0]:
+        _forget_list_consent(conn, account_id, row.id)
     event = NewEvent(account_id, EventType.CONTACT_UPDATED, contact_id=row.id)
     # Read again, for a changed number may be one that opted out.
     return Updated(get_contact(conn, account_id, str(row.id)), record_events(conn, [event], now))
@@ -150,6 +153,10 @@ def delete_contact(
         "UPDATE contacts SET deleted_at = %s, updated_at = %s WHERE account_id = %s AND id = %s",
         (now, now, account_id, row.id),
     )
+    conn.execute(
+        "DELETE FROM list_members WHERE account_id = %s AND contact_id = %s", (account_id, row.id)
+    )
+    note_removal(conn, account_id, row.id)
     event = NewEvent(account_id, EventType.CONTACT_REMOVED, contact_id=row.id)
     return record_events(conn, [event], now)
 
@@ -194,6 +201,19 @@ def _change_number(
         # Consent was given by the handset with the old number, not by the person.
         row.opted_in_at = row.noticed_at = None
     row.mobile, row.country = msisdn.e164, msisdn.country
+
+
+def _forget_list_consent(conn: psycopg.Connection, account_id: UUID, contact_id: UUID) -> None:
+    """Lists that the handset with the old number joined are not the new one's; nor is its yes."""
+    conn.execute(
+        "DELETE FROM list_members WHERE account_id = %s AND contact_id = %s"
+        " AND opt_in_at IS NOT NULL AND opt_out_at IS NULL",
+        (account_id, contact_id),
+    )
+    conn.execute(
+        "DELETE FROM list_prompts WHERE account_id = %s AND contact_id = %s",
+        (account_id, contact_id),
+    )
 
 
 def _store(conn: psycopg.Connection, account_id: UUID, row: ContactRow) -> None:

@@ -7,43 +7,28 @@ cannot deadlock. Consent is never touched here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import psycopg
 
+from viesti.db.binary import (
+    TextArray,
+    UuidArray,
+)
 from viesti.domain.contacts.models import MergeStrategy, ParsedContact
-from viesti.kit.ids import new_id
+from viesti.domain.contacts.rows import ContactRow, insert_all, insert_missing, write_changed
+from viesti.kit.ids import new_ids
 
 _COLUMNS = (
     "id, mobile, country, first_name, last_name, email, attributes, tags,"
     " opted_in_at, noticed_at, created_at, updated_at"
 )
-
-
-@dataclass(slots=True)
-class ContactRow:
-    """A stored contact, with what the upsert did to it."""
-
-    id: UUID
-    mobile: str
-    country: str
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    attributes: dict[str, Any]
-    tags: list[str]
-    opted_in_at: datetime | None
-    noticed_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    blocked_at: datetime | None = None
-    inserted: bool = False
-    changed: bool = False
+_encode = msgspec.json.Encoder().encode
 
 
 def upsert_contacts(
@@ -57,38 +42,106 @@ def upsert_contacts(
 
     A number that stands in ``contacts`` several times is merged several times: the last wins.
     """
-    if not contacts:
-        return {}
+    writing = begin_upsert(conn, account_id, contacts, strategy, now)
+    writing.finish()
+    return writing.rows
+
+
+@dataclass(slots=True)
+class Writing:
+    """Contacts on their way into the database: ``rows`` by number, as they most likely will be.
+
+    Until ``finish`` they are read but not stored.
+    """
+
+    rows: dict[str, ContactRow]
+    _conn: psycopg.Connection
+    _account_id: UUID
+    _wanted: Mapping[str, Sequence[ParsedContact]]
+    _strategy: MergeStrategy
+    _now: datetime
+    _fresh: Sequence[ContactRow]
+    _stale: Sequence[str]
+
+    def finish(self) -> bool:
+        """Store them. True if another call came between: ``rows`` hold what is stored now."""
+        stored: dict[str, ContactRow] = {}
+        inserted = insert_all(self._conn, self._account_id, self._fresh)
+        while lost := [
+            row for row in self._fresh if row.mobile not in inserted and row.mobile not in stored
+        ]:
+            found = find_contacts_by_mobile(
+                self._conn, self._account_id, [row.mobile for row in lost]
+            )
+            stored.update(found)
+            gone = [row for row in lost if row.mobile not in found]
+            if gone:
+                inserted |= insert_missing(self._conn, self._account_id, gone)
+        came_between = bool(stored)
+        stale = [
+            *self._stale,
+            *(number for number, row in stored.items() if self._merge(row)),
+        ]
+        if stale:
+            # Merged again over the locked rows, for another call may have changed them meanwhile.
+            locked = find_contacts_by_mobile(self._conn, self._account_id, stale, lock=True)
+            changed = [row for row in locked.values() if self._merge(row)]
+            for row in changed:
+                row.updated_at = self._now
+                row.changed = True
+            write_changed(self._conn, self._account_id, changed)
+            stored.update(locked)
+        for number, row in stored.items():
+            given = self.rows[number]
+            came_between |= _content(given) != _content(row)
+            for name in ContactRow.__struct_fields__:
+                setattr(given, name, getattr(row, name))
+        return came_between
+
+    def _merge(self, row: ContactRow) -> bool:
+        return _merge(row, self._wanted[row.mobile], self._strategy)
+
+
+def begin_upsert(
+    conn: psycopg.Connection,
+    account_id: UUID,
+    contacts: Sequence[ParsedContact],
+    strategy: MergeStrategy,
+    now: datetime,
+) -> Writing:
+    """``upsert_contacts`` up to the first row that is written or locked."""
     wanted: dict[str, list[ParsedContact]] = {}
     for contact in contacts:
         wanted.setdefault(contact.mobile, []).append(contact)
     numbers = sorted(wanted)
-    rows = find_contacts_by_mobile(conn, account_id, numbers)
-    fresh = [_fresh_row(wanted[number], strategy, now) for number in numbers if number not in rows]
-    if fresh:
-        inserted = _insert(conn, account_id, fresh)
-        made = {row.mobile: row for row in fresh if row.mobile in inserted}
-        # A number that opted out stays blocked when its contact is created again.
-        _note_opt_outs(conn, account_id, made)
-        rows.update(made)
-        lost = [row.mobile for row in fresh if row.mobile not in inserted]
-        if lost:
-            rows.update(find_contacts_by_mobile(conn, account_id, lost))
-    stale = [
-        number
-        for number in numbers
-        if not rows[number].inserted and _merge(rows[number], wanted[number], strategy)
+    rows = find_contacts_by_mobile(conn, account_id, numbers) if numbers else {}
+    stale = [number for number, row in rows.items() if _merge(row, wanted[number], strategy)]
+    unknown = [number for number in numbers if number not in rows]
+    fresh = [
+        _fresh_row(row_id, wanted[number], strategy, now)
+        for row_id, number in zip(new_ids(len(unknown)), unknown, strict=True)
     ]
-    if stale:
-        # Merged again over the locked rows, for another call may have changed them meanwhile.
-        locked = find_contacts_by_mobile(conn, account_id, stale, lock=True)
-        changed = [row for row in locked.values() if _merge(row, wanted[row.mobile], strategy)]
-        for row in changed:
-            row.updated_at = now
-            row.changed = True
-        _update(conn, account_id, changed)
-        rows.update(locked)
-    return rows
+    made = {row.mobile: row for row in fresh}
+    # A number that opted out stays blocked when its contact is created again.
+    _note_opt_outs(conn, account_id, made)
+    rows.update(made)
+    return Writing(rows, conn, account_id, wanted, strategy, now, fresh, stale)
+
+
+def _content(row: ContactRow) -> tuple[object, ...]:
+    """What a text to ``row`` may depend on."""
+    return (
+        row.id,
+        row.country,
+        row.first_name,
+        row.last_name,
+        row.email,
+        row.attributes,
+        row.tags,
+        row.opted_in_at,
+        row.noticed_at,
+        row.blocked_at,
+    )
 
 
 def find_contacts_by_mobile(
@@ -99,7 +152,7 @@ def find_contacts_by_mobile(
         f"SELECT {_COLUMNS} FROM contacts"
         " WHERE account_id = %s AND mobile = ANY(%b) AND deleted_at IS NULL"
         " ORDER BY mobile" + (" FOR UPDATE" if lock else ""),
-        (account_id, list(numbers)),
+        (account_id, TextArray(numbers)),
         binary=True,
     ).fetchall()
     return _with_opt_outs(conn, account_id, found)
@@ -112,7 +165,7 @@ def find_contacts_by_id(
     found = conn.execute(
         f"SELECT {_COLUMNS} FROM contacts"
         " WHERE account_id = %s AND id = ANY(%b) AND deleted_at IS NULL",
-        (account_id, list(ids)),
+        (account_id, UuidArray(ids)),
         binary=True,
     ).fetchall()
     return {row.id: row for row in _with_opt_outs(conn, account_id, found).values()}
@@ -130,17 +183,17 @@ def _note_opt_outs(conn: psycopg.Connection, account_id: UUID, rows: dict[str, C
     if rows:
         for mobile, at in conn.execute(
             "SELECT mobile, at FROM opt_outs WHERE account_id = %s AND mobile = ANY(%b)",
-            (account_id, list(rows)),
+            (account_id, TextArray(list(rows))),
         ):
             rows[mobile].blocked_at = at
 
 
 def _fresh_row(
-    given: Sequence[ParsedContact], strategy: MergeStrategy, now: datetime
+    row_id: UUID, given: Sequence[ParsedContact], strategy: MergeStrategy, now: datetime
 ) -> ContactRow:
     first = given[0]
     row = ContactRow(
-        id=new_id(),
+        id=row_id,
         mobile=first.mobile,
         country=first.country,
         first_name=first.first_name or None,
@@ -184,58 +237,3 @@ def _merge(row: ContactRow, given: Sequence[ParsedContact], strategy: MergeStrat
                 row.tags = list(dict.fromkeys((*row.tags, *contact.tags)))
     after = (row.first_name, row.last_name, row.email, row.country, row.attributes, row.tags)
     return before != after
-
-
-_INSERT = """
-INSERT INTO contacts (account_id, id, mobile, country, first_name, last_name, email,
-                      attributes, tags, created_at, updated_at)
-SELECT %(account)s, u.id, u.mobile, u.country, u.first_name, u.last_name, u.email,
-       u.attributes::jsonb, ARRAY(SELECT jsonb_array_elements_text(u.tags::jsonb)), %(now)s, %(now)s
-FROM unnest(%(ids)b::uuid[], %(mobiles)b::text[], %(countries)b::text[], %(firsts)b::text[],
-            %(lasts)b::text[], %(emails)b::text[], %(attributes)b::text[], %(tags)b::text[])
-     AS u(id, mobile, country, first_name, last_name, email, attributes, tags)
-ORDER BY u.mobile
-ON CONFLICT (account_id, mobile) WHERE deleted_at IS NULL DO NOTHING
-RETURNING mobile
-"""
-
-_UPDATE = """
-UPDATE contacts c SET country = u.country, first_name = u.first_name, last_name = u.last_name,
-    email = u.email, attributes = u.attributes::jsonb,
-    tags = ARRAY(SELECT jsonb_array_elements_text(u.tags::jsonb)), updated_at = %(now)s
-FROM unnest(%(ids)b::uuid[], %(mobiles)b::text[], %(countries)b::text[], %(firsts)b::text[],
-            %(lasts)b::text[], %(emails)b::text[], %(attributes)b::text[], %(tags)b::text[])
-     AS u(id, mobile, country, first_name, last_name, email, attributes, tags)
-WHERE c.account_id = %(account)s AND c.id = u.id
-"""
-
-
-def _insert(conn: psycopg.Connection, account_id: UUID, rows: Sequence[ContactRow]) -> set[str]:
-    found = conn.execute(_INSERT, _columns(account_id, rows)).fetchall()
-    return {cast(str, record[0]) for record in found}
-
-
-def _update(conn: psycopg.Connection, account_id: UUID, rows: Sequence[ContactRow]) -> None:
-    if rows:
-        conn.execute(_UPDATE, _columns(account_id, rows))
-
-
-def _columns(account_id: UUID, rows: Sequence[ContactRow]) -> dict[str, Any]:
-    return {
-        "account": account_id,
-        "now": rows[0].updated_at,
-        "ids": [row.id for row in rows],
-        "mobiles": [row.mobile for row in rows],
-        "countries": [row.country for row in rows],
-        "firsts": [row.first_name for row in rows],
-        "lasts": [row.last_name for row in rows],
-        "emails": [row.email for row in rows],
-        "attributes": [_json(row.attributes) for row in rows],
-        "tags": [_json(row.tags) for row in rows],
-    }
-
-
-def _json(value: dict[str, Any] | list[str]) -> str:
-    if not value:
-        return "{}" if isinstance(value, dict) else "[]"
-    return msgspec.json.encode(value).decode()

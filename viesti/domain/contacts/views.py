@@ -6,7 +6,7 @@ without a value is left out, for typed clients refuse a null (api-current.md sec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -82,12 +82,19 @@ def tags_view(tags: Iterable[str], hidden: Collection[str] = ()) -> list[dict[st
     return [{"tag": tag, "visible": tag not in hidden} for tag in tags]
 
 
-def contact_view(contact: Stored, hidden_tags: Collection[str] = ()) -> dict[str, Any]:
-    """The schema ``Contact``; ``hidden_tags`` are those that the account does not show."""
+def contact_view(
+    contact: Stored, hidden_tags: Collection[str] = (), lists: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """The schema ``Contact``; ``hidden_tags`` are those that the account does not show.
+
+    ``lists``: the views of those that it is on.
+    """
     view = identifiers_view(contact)
     view["mobile"]["valid"] = True
     view["attributes"] = contact.attributes
     view["tags"] = tags_view(contact.tags, hidden_tags)
+    if lists:
+        view["lists"] = list(lists)
     view["valid"] = True
     if contact.blocked_at is not None:
         view["blocked"] = iso(contact.blocked_at)

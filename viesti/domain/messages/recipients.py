@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from msgspec import UNSET
+from psycopg.errors import QueryCanceled
 
 from viesti.domain.contacts.models import (
     ContactError,
@@ -24,18 +25,21 @@ from viesti.domain.contacts.models import (
     parse_contact,
     raw_mobile,
 )
-from viesti.domain.contacts.upsert import ContactRow, find_contacts_by_id, upsert_contacts
-from viesti.domain.messages.models import AttributeFilter, SendFilters, SendRequest
+from viesti.domain.contacts.upsert import ContactRow, Writing, begin_upsert, find_contacts_by_id
+from viesti.domain.messages.matches import LAST, Filters, find_matches, narrows, next_stretch
+from viesti.domain.messages.models import SendRequest
 from viesti.kit.errors import Invalid, TooLarge
 from viesti.kit.ids import find_id
 
 MAX_RECIPIENTS = 10_000
+# A filter that takes longer to look up belongs to a large account: a job reads it.
+LOOK_UP_MS = 120
 _NO_CONTACT = ContactError("CONT-002", "No contact has this id; check it or give a mobile number.")
 _NO_CONVERSATION = ContactError("CONV-001", "The conversation id is not valid.")
 
 
-@dataclass(slots=True)
-class Recipient:
+# A struct rather than a dataclass: ten thousand are made in one call, in no cycle.
+class Recipient(msgspec.Struct, gc=False):
     """One text to one contact; ``sender_id`` is set where a conversation fixes it."""
 
     contact: ContactRow
@@ -48,6 +52,9 @@ class Recipients:
     found: list[Recipient] = field(default_factory=list[Recipient])
     invalid: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     requested: int = 0
+    rest: Filters | None = None  # matches more than a call takes: a job reads them
+    # Set where the contacts of ``found`` are still to be stored: by ``accept``, beside its work.
+    writing: Writing | None = None
 
 
 def resolve_recipients(
@@ -56,14 +63,20 @@ def resolve_recipients(
     request: SendRequest,
     default_country: str,
     now: datetime,
+    *,
+    is_later: bool = False,
 ) -> Recipients:
     """Everybody whom ``request`` names, in its order; unknown numbers become contacts.
 
-    Raises Invalid MSG-010 if it names nobody, TooLarge GEN-413 beyond ``MAX_RECIPIENTS``.
+    Filters that match more than there is room for, or that take long to look up, come back as
+    ``rest``; so do all filters of a send for later (``is_later``), which matches whom it matches
+    then. Raises Invalid MSG-010 if it names nobody, TooLarge GEN-413 beyond ``MAX_RECIPIENTS``.
     """
     named = request.contacts or []
     conversations = request.conversations or []
-    filters = request.filters if isinstance(request.filters, SendFilters) else None
+    filters = request.filters if isinstance(request.filters, Filters) else None
+    if filters is not None and not narrows(filters):
+        filters = None
     # Entries without number and id, such as those of foreign field names, name nobody.
     names_contacts = any(raw_mobile(entry)[0] or entry.id for entry in named)
     if not names_contacts and not conversations and not filters:
@@ -77,8 +90,14 @@ def resolve_recipients(
         )
     result = Recipients()
     _resolve_contacts(conn, account_id, named, default_country, now, result)
+    if (conversations or filters) and result.writing is not None:
+        # They may lead to the contacts just named.
+        result.writing.finish()
+        result.writing = None
     _resolve_conversations(conn, account_id, conversations, result)
-    if filters:
+    if filters and is_later:
+        result.rest = filters
+    elif filters:
         room = MAX_RECIPIENTS - len(named) - len(conversations)
         _resolve_filters(conn, account_id, filters, room, result)
     return result
@@ -102,13 +121,14 @@ def _resolve_contacts(
     by_id = find_contacts_by_id(
         conn, account_id, [entry for entry in parsed if isinstance(entry, UUID)]
     )
-    by_mobile = upsert_contacts(
+    result.writing = begin_upsert(
         conn,
         account_id,
         [entry for entry in parsed if isinstance(entry, ParsedContact)],
         MergeStrategy.APPEND,
         now,
     )
+    by_mobile = result.writing.rows
     for written, entry in zip(named, parsed, strict=True):
         result.requested += 1
         if isinstance(entry, ParsedContact):
@@ -178,83 +198,34 @@ def _resolve_conversations(
 def _resolve_filters(
     conn: psycopg.Connection,
     account_id: UUID,
-    filters: SendFilters,
+    filters: Filters,
     room: int,
     result: Recipients,
 ) -> None:
-    clauses = ["account_id = %s", "deleted_at IS NULL"]
-    values: list[Any] = [account_id]
-    if filters.tags:
-        clauses.append("tags @> %s")
-        values.append(list(filters.tags))
-    for written in filters.attributes or ():
-        clause, bound = _attribute_clause(written)
-        clauses.append(clause)
-        values.extend(bound)
-    rows = conn.execute(
-        f"SELECT id FROM contacts WHERE {' AND '.join(clauses)} ORDER BY id LIMIT %s".encode(),
-        (*values, room + 1),
-    ).fetchall()
-    if len(rows) > room:
-        raise TooLarge(
-            f"The filters match more than the {MAX_RECIPIENTS} recipients that one call takes:"
-            " narrow them."
-        )
+    # Of a small account the first stretch is all; of a large one it often has too many already.
+    stretch = next_stretch(conn, account_id, filters, None, LAST, room + 1)
+    ids: list[UUID] | None = stretch.ids
+    if stretch.reached is not None and len(stretch.ids) <= room:
+        ids = _look_up(conn, account_id, filters, room + 1)
+    if ids is None or len(ids) > room:
+        result.rest = filters
+        return
     already = {recipient.contact.id for recipient in result.found}
-    found = find_contacts_by_id(conn, account_id, [row[0] for row in rows])
-    for row in rows:
-        if row[0] in found and row[0] not in already:
+    found = find_contacts_by_id(conn, account_id, ids)
+    for contact_id in ids:
+        if contact_id in found and contact_id not in already:
             result.requested += 1
-            result.found.append(Recipient(found[row[0]]))
+            result.found.append(Recipient(found[contact_id]))
 
 
-_COMPARATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "!=": "<>"}
-_NUMBER = r"^\s*-?[0-9]+(\.[0-9]+)?\s*$"
-
-
-def _attribute_clause(written: AttributeFilter | str) -> tuple[str, list[Any]]:
-    """SQL for one clause: numeric when both sides are numbers, else text; OR within a list.
-
-    A contact without the attribute is unequal to everything, equal to the empty text, and
-    neither above nor below anything. Nor is a word above or below a number.
-    """
-    if isinstance(written, str):
-        try:
-            written = msgspec.json.decode(written, type=AttributeFilter)
-        except msgspec.MsgspecError as error:
-            name, found, value = written.partition("=")
-            if not found:
-                raise Invalid("An attribute filter as text is written name=value.") from error
-            written = AttributeFilter(name=name.strip(), value=value.strip())
-    name = written.attribute or written.name
-    if not name:
-        raise Invalid("An attribute filter needs the attribute's name.")
-    if written.comparator not in _COMPARATORS:
-        raise Invalid("The comparator of an attribute filter is one of = != < <= > >=.")
-    comparator = _COMPARATORS[written.comparator]
-    given = written.value if isinstance(written.value, list) else [written.value]
-    if not given or None in given:
-        raise Invalid("An attribute filter needs a value.")
-    is_order = comparator not in ("=", "<>")
-    stored = "attributes ->> %s" if is_order else "COALESCE(attributes ->> %s, '')"
-    parts: list[str] = []
-    values: list[Any] = []
-    for value in given:
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        if not _is_number(text):
-            parts.append(f"{stored} {comparator} %s")
-            values.extend((name, text))
-            continue
-        parts.append(
-            f"CASE WHEN attributes ->> %s ~ '{_NUMBER}'"
-            f" THEN (attributes ->> %s)::numeric {comparator} %s::numeric"
-            + (" ELSE false END" if is_order else f" ELSE {stored} {comparator} %s END")
-        )
-        values.extend((name, name, text) if is_order else (name, name, text, name, text))
-    joiner = " AND " if comparator == "<>" else " OR "
-    return f"({joiner.join(parts)})", values
-
-
-def _is_number(text: str) -> bool:
-    head, _, tail = text.strip().removeprefix("-").partition(".")
-    return len(text) < 40 and text.isascii() and head.isdigit() and (not tail or tail.isdigit())
+def _look_up(
+    conn: psycopg.Connection, account_id: UUID, filters: Filters, limit: int
+) -> list[UUID] | None:
+    """The first ``limit`` that match; None if that takes long."""
+    try:
+        # Rolled back, so that the rest of the transaction has its usual time.
+        with conn.transaction(force_rollback=True):
+            conn.execute("SELECT set_config('statement_timeout', %s, true)", (f"{LOOK_UP_MS}ms",))
+            return find_matches(conn, account_id, filters, None, limit)
+    except QueryCanceled:
+        return None

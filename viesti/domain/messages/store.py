@@ -5,16 +5,16 @@ Used by ``send`` and by replies to keywords, inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from viesti.domain.messages.draft import Draft
 from viesti.domain.messages.models import WakeHint
+from viesti.domain.messages.rows import SharedFields, write_rows
 from viesti.domain.messages.states import Status
 from viesti.kit.ids import new_id
 
@@ -29,22 +29,6 @@ CREDIT_WAIT = timedelta(hours=72)
 # before it ends however late the rows behind it are committed.
 LANE_ACTIVE = timedelta(minutes=5)
 LANE_RENEW_BEFORE = timedelta(minutes=2)
-_COPY_FROM_ROWS = 8
-
-_MESSAGE_COLUMNS = (
-    "account_id, id, job_id, contact_id, conversation_id, sender_id, sender, mobile, outgoing,"
-    " kind, type, status, message, media, encoding, segments, price_micros, error_code, send_at,"
-    " created_at, updated_at"
-)
-_MESSAGE_TYPES = (
-    ["uuid"] * 6
-    + ["text", "text", "bool", "text", "text", "text", "text", "jsonb", "text", "int2", "int8"]
-    + ["text", "timestamptz", "timestamptz", "timestamptz"]
-)
-_QUEUE_COLUMNS = (
-    "account_id, message_id, lane_id, mobile, priority, not_before, segments, consent_reply"
-)
-_QUEUE_TYPES = ["uuid", "uuid", "uuid", "text", "int2", "timestamptz", "int2", "bool"]
 
 
 def store_messages(
@@ -60,50 +44,9 @@ def store_messages(
     now: datetime,
 ) -> list[WakeHint]:
     """Store ``drafts``; those that are queued or scheduled get a place in the queue."""
-    media_value = Jsonb(list(media)) if media else None
     waiting = [d for d in drafts if d.status in (Status.QUEUED, Status.SCHEDULED)]
-    messages = (
-        (
-            account_id,
-            draft.id,
-            job_id,
-            draft.contact.id,
-            draft.conversation_id,
-            draft.sender.id if draft.sender else None,
-            draft.sender.number if draft.sender else "",
-            draft.contact.mobile,
-            True,
-            kind,
-            type_,
-            draft.status.value,
-            draft.text,
-            media_value,
-            draft.encoding,
-            draft.segments,
-            draft.price_micros,
-            draft.error_code,
-            draft.not_before,
-            now,
-            now,
-        )
-        for draft in drafts
-    )
-    queue = (
-        (
-            account_id,
-            draft.id,
-            draft.sender.id,
-            draft.contact.mobile,
-            priority,
-            draft.not_before or now,
-            draft.segments,
-            kind == CONSENT_REPLY,
-        )
-        for draft in waiting
-        if draft.sender is not None
-    )
-    _write(conn, "messages", _MESSAGE_COLUMNS, _MESSAGE_TYPES, messages, len(drafts))
-    _write(conn, "dispatch_queue", _QUEUE_COLUMNS, _QUEUE_TYPES, queue, len(waiting))
+    shared = SharedFields(account_id, job_id, kind, type_, media, priority, now)
+    write_rows(conn, shared, drafts, waiting, is_consent_reply=kind == CONSENT_REPLY)
     lanes = {draft.sender.id for draft in waiting if draft.sender is not None}
     activate_lanes(conn, sorted(lanes), now)
     return [WakeHint(account_id, lane, priority, now) for lane in lanes]
@@ -196,6 +139,8 @@ def suspend(
     if not drafts:
         return
     ids = [draft.id for draft in drafts]
+    # One for later waits for credit at least until its time has come.
+    latest = max((draft.not_before or now for draft in drafts), default=now)
     for draft in drafts:
         draft.status = Status.SUSPENDED
         draft.error_code = "ACCT-006"
@@ -211,26 +156,5 @@ def suspend(
         "   segments, parked_at, expires_at)"
         " SELECT account_id, message_id, 'no_credit', lane_id, mobile, priority, segments,"
         "   %(now)s, %(until)s FROM gone WHERE account_id = %(account)s",
-        {"account": account_id, "ids": ids, "now": now, "until": now + CREDIT_WAIT},
+        {"account": account_id, "ids": ids, "now": now, "until": latest + CREDIT_WAIT},
     )
-
-
-def _write(
-    conn: psycopg.Connection,
-    table: str,
-    columns: str,
-    types: Sequence[str],
-    rows: Iterable[tuple[Any, ...]],
-    count: int,
-) -> None:
-    if not count:
-        return
-    cursor = conn.cursor()
-    if count < _COPY_FROM_ROWS:
-        marks = ", ".join(["%s"] * len(types))
-        cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})".encode(), list(rows))
-        return
-    with cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
