@@ -1,7 +1,8 @@
-"""How long one text takes: ``python bench/latency.py [--texts 300] [--pause 0.05]``.
+"""How long one text takes: ``python bench/latency.py [--texts 200] [--rounds 3]``.
 
 One text at a time through a whole `viesti serve`: from the API call to the PDU at the SMSC, and
-from a handset's text to the webhook at its receiver. All processes share the machine.
+from a handset's text to the webhook at its receiver. All processes share the machine. Each figure
+is the median of that percentile over the rounds, with the least and the most of them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import http.server
 import json
+import statistics
 import threading
 import time
 from collections.abc import Sequence
@@ -18,25 +20,30 @@ from typing import Any
 import httpx
 from stage import Platform, machine, serving
 
+SHARES = (0.5, 0.95, 0.99)
 
-def percentiles(name: str, taken_s: Sequence[float]) -> None:
+
+def report(name: str, rounds: Sequence[Sequence[float]]) -> None:
+    told: list[str] = []
+    for share in SHARES:
+        at_ms = [_percentile(taken_s, share) * 1000 for taken_s in rounds]
+        spread = f"({min(at_ms):.1f} to {max(at_ms):.1f})"
+        told.append(f"p{share * 100:.0f} {statistics.median(at_ms):.1f} ms {spread}")
+    print(f"{name:24} {'   '.join(told)}   {len(rounds)} rounds of {len(rounds[0])}")
+
+
+def _percentile(taken_s: Sequence[float], share: float) -> float:
     ordered = sorted(taken_s)
-
-    def at(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
-
-    print(
-        f"{name:28} p50 {at(0.5):6.1f} ms   p95 {at(0.95):6.1f} ms   p99 {at(0.99):6.1f} ms"
-        f"   ({len(ordered)} texts)"
-    )
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def outbound(platform: Platform, texts: int, pause_s: float) -> list[float]:
     """Seconds from the call's first octet to the SMSC's record of the PDU."""
     client = platform.client()
     called: dict[str, float] = {}
+    this_round = time.time_ns()
     for number in range(texts):
-        text = f"Latency {number}"
+        text = f"Latency {number} {this_round}"
         called[text] = time.time()
         client.post("messages", {"contacts": [{"mobile": "+13475550100"}], "template": text})
         time.sleep(pause_s)
@@ -104,13 +111,16 @@ def inbound(platform: Platform, texts: int, pause_s: float) -> list[float]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--texts", type=int, default=300)
+    options.add_argument("--texts", type=int, default=200)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--pause", type=float, default=0.05, help="seconds between two texts")
     chosen = options.parse_args()
     print(machine())
     with serving() as platform:
-        percentiles("API call to PDU", outbound(platform, chosen.texts, chosen.pause))
-        percentiles("inbound PDU to webhook", inbound(platform, chosen.texts, chosen.pause))
+        out = [outbound(platform, chosen.texts, chosen.pause) for _ in range(chosen.rounds)]
+        report("API call to PDU", out)
+        back = [inbound(platform, chosen.texts, chosen.pause) for _ in range(chosen.rounds)]
+        report("inbound PDU to webhook", back)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,11 @@ class Platform:
 
 
 @contextlib.contextmanager
-def serving(**settings: Any) -> Iterator[Platform]:
-    """`viesti serve` with an embedded PostgreSQL (fsync on), in a folder of its own."""
+def serving(more: Mapping[str, str] | None = None, **settings: Any) -> Iterator[Platform]:
+    """`viesti serve` with an embedded PostgreSQL (fsync on), in a folder of its own.
+
+    ``more`` is added to the environment of all roles.
+    """
     with tempfile.TemporaryDirectory(prefix="viesti-bench-") as folder:
         Path(folder).chmod(0o711)
         complete = Settings(
@@ -99,7 +102,7 @@ def serving(**settings: Any) -> Iterator[Platform]:
             rate_limit_per_s=0,
             **settings,
         )
-        environment = {**os.environ, **to_environment(complete)}
+        environment = {**os.environ, **(more or {}), **to_environment(complete)}
         log = Path(folder) / "serve.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 import psycopg
@@ -44,6 +45,9 @@ _WORDS = """
 SELECT id, message, sender FROM messages
 WHERE account_id = ANY(%(accounts)s) AND id = ANY(%(ids)b) AND id BETWEEN %(first)s AND %(last)s
 """
+
+# Ids compare to each other ten times as slowly as their integers do.
+_BY_NUMBER = attrgetter("int")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,8 @@ def start(conn: psycopg.Connection, starts: Sequence[Start], me: UUID, now: date
                 "accounts": accounts,
                 "mobiles": [text.mobile for text in texts],
                 "ids": ids,
-                "first": min(ids),
-                "last": max(ids),
+                "first": min(ids, key=_BY_NUMBER),
+                "last": max(ids, key=_BY_NUMBER),
                 "mask": mask,
                 "before": before,
             },
@@ -117,7 +121,12 @@ def _encode(conn: psycopg.Connection, accounts: list[UUID], texts: Sequence[Text
         return
     rows = conn.execute(
         _WORDS,
-        {"accounts": accounts, "ids": list(fresh), "first": min(fresh), "last": max(fresh)},
+        {
+            "accounts": accounts,
+            "ids": list(fresh),
+            "first": min(fresh, key=_BY_NUMBER),
+            "last": max(fresh, key=_BY_NUMBER),
+        },
         binary=True,
     ).fetchall()
     for message_id, message, sender in rows:

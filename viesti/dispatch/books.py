@@ -82,9 +82,12 @@ class Books:
         accounts = {attempt.text.account_id for attempt, _ in outcomes}
         accounts |= {wish.text.account_id for wish in wishes}
         total = Committed()
-        for group in placement(accounts):
-            its_outcomes = [pair for pair in outcomes if pair[0].text.account_id in group]
-            its_wishes = [wish for wish in wishes if wish.text.account_id in group]
+        groups = placement(accounts)
+        for group in groups:
+            its_outcomes, its_wishes = outcomes, wishes
+            if len(groups) > 1:
+                its_outcomes = [pair for pair in outcomes if pair[0].text.account_id in group]
+                its_wishes = [wish for wish in wishes if wish.text.account_id in group]
             started, has_events = await self._in_thread(
                 lambda mine=its_outcomes, new=its_wishes: self._commit(mine, new)
             )

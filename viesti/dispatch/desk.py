@@ -30,6 +30,7 @@ from viesti.dispatch.settings import (
     GATHER_S,
     LAST_COMMIT_S,
     LEAVE_DRAIN_S,
+    MAX_STARTS,
     POLL_S,
     RECHECK_S,
 )
@@ -236,7 +237,8 @@ class Desk:
                 pass
             else:
                 # Answers come in clusters: a commit for many costs little more than for one.
-                await asyncio.sleep(GATHER_S)
+                if sum(len(bind.outcomes) for bind in self.binds.values()) < MAX_STARTS:
+                    await asyncio.sleep(GATHER_S)
         self._due.clear()
 
     def _may_start(self) -> bool:

@@ -141,10 +141,16 @@ def _route(
 ) -> tuple[list[_Routed], int]:
     """Each arrival with its sender and its handset's address; and how many have no sender."""
     addresses = {arrival.delivery.destination for arrival in arrivals}
-    # Some carriers leave a receipt's addresses as those of the submit.
-    addresses |= {a.delivery.source for a in arrivals if a.delivery.receipt is not None}
     with pool.connection() as conn:
         owners = find_owners(conn, source.carrier_id, addresses)
+        # Some carriers leave a receipt's addresses as those of the submit.
+        turned = {
+            arrival.delivery.source
+            for arrival in arrivals
+            if arrival.delivery.receipt is not None and arrival.delivery.destination not in owners
+        }
+        if turned:
+            owners = find_owners(conn, source.carrier_id, turned) | owners
     routed: list[_Routed] = []
     lost = 0
     for arrival in arrivals:

@@ -10,13 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
 from viesti.carriers.smpp.addresses import decode_address
 from viesti.carriers.smpp.codec import decode_message
 from viesti.carriers.smpp.pdu import COMMAND_NAMES, ESM_UDHI, MessagePdu
-from viesti.kit.clock import iso
 from viesti.sms.reassembly import decode_text
 from viesti.sms.udh import find_concatenation
 
@@ -160,7 +160,7 @@ def describe(entry: Entry) -> dict[str, Any]:
     number, at_s, direction, bind, command, status, sequence, content = entry
     document: dict[str, Any] = {
         "number": number,
-        "at": iso(datetime.fromtimestamp(at_s, UTC)),
+        "at": _moment(at_s),
         "direction": direction,
         "bind": bind,
         "command": COMMAND_NAMES.get(command, f"0x{command:08X}"),
@@ -175,6 +175,16 @@ def describe(entry: Entry) -> dict[str, Any]:
     elif isinstance(content, bytes) and name == "submit_sm_resp":
         document["message_id"] = content.decode("latin-1")
     return document
+
+
+def _moment(at_s: float) -> str:
+    second, thousandths = divmod(int(at_s * 1000), 1000)
+    return f"{_whole_second(second)}.{thousandths:03}Z"
+
+
+@lru_cache(maxsize=4)
+def _whole_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _describe_message(message: MessagePdu) -> dict[str, Any]:

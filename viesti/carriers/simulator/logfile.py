@@ -15,7 +15,8 @@ import msgspec
 
 from viesti.carriers.simulator.log import Entry, describe
 
-_FLUSH_S = 0.5
+# Little at a time: nothing else of the simulator goes on while a batch is written.
+_FLUSH_S = 0.05
 _WAITING_AT_MOST = 20_000
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,12 @@ from psycopg import sql
 
 from viesti.domain.messages.states import Status, sources_of
 from viesti.events.catalogue import EventType
-from viesti.events.outbox import NewEvent, record_events
+from viesti.events.outbox import NewEvent, find_listening, record_events
 from viesti.kit.clock import utc_now
 from viesti.kit.ids import new_id
+
+# The order of ids, as integers: ids compare to each other ten times as slowly.
+_BY_NUMBER = attrgetter("int")
 
 
 @dataclass(slots=True)
@@ -84,11 +88,11 @@ FROM (SELECT %(accepted)s::int AS accepted, %(delivered)s::int AS delivered,
              %(becomes)s::text AS becomes) AS u
 WHERE m.account_id = ANY(%(accounts)s) AND m.id = ANY(%(ids)b)
     AND m.id BETWEEN %(first)s AND %(last)s
-RETURNING m.account_id, m.id, m.status, m.updated_at = %(now)s,
-    m.sent_segments >= m.segments, m.sent_segments >= m.segments
-    AND m.sent_segments - u.accepted < m.segments, m.price_micros, m.error_code, m.contact_id,
-    m.conversation_id
+RETURNING m.id, m.status, m.updated_at = %(now)s, m.sent_segments >= m.segments,
+    m.sent_segments >= m.segments AND m.sent_segments - u.accepted < m.segments, m.price_micros
 """
+# Half of what a row costs to read is these two, and only events name them.
+_ADVANCE_TOLD = f"{_ADVANCE}, m.contact_id, m.conversation_id"
 
 
 @dataclass(slots=True)
@@ -124,27 +128,21 @@ def advance(conn: psycopg.Connection, steps: Iterable[Step]) -> Advanced:
     # Its own moment, so that updated_at = now is true of rows that these statements changed.
     now = utc_now()
     alike: defaultdict[tuple[object, ...], list[Step]] = defaultdict(list)
-    for message_id in sorted(merged):
+    for message_id in sorted(merged, key=_BY_NUMBER):
         step = merged[message_id]
         key = (step.accepted, step.delivered, step.all_delivered, step.error_code, step.becomes)
         alike[key].append(step)
-    rows = [row for steps_alike in alike.values() for row in _apply(conn, steps_alike, now)]
+    accounts = {step.account_id for step in merged.values()}
+    listening = find_listening(conn, accounts)
+    update = _ADVANCE_TOLD if listening else _ADVANCE
+    rows = [row for some in alike.values() for row in _apply(conn, update, some, now)]
     events: list[NewEvent] = []
     money: defaultdict[UUID, _Money] = defaultdict(_Money)
     changed: dict[UUID, Status] = {}
     released: list[UUID] = []
-    for (
-        account,
-        message,
-        word,
-        has_changed,
-        is_sent,
-        reached,
-        price,
-        error,
-        contact,
-        thread,
-    ) in rows:
+    for message, word, has_changed, is_sent, reached, price, *things in rows:
+        step = merged[message]
+        account = step.account_id
         status = Status(word)
         has_failed = status in (Status.ERROR, Status.CANCELED)
         if reached and (has_changed or not has_failed):
@@ -154,6 +152,9 @@ def advance(conn: psycopg.Connection, steps: Iterable[Step]) -> Advanced:
             released.append(message)
         if has_changed:
             changed[message] = status
+        if account not in listening:
+            continue
+        contact, thread = things
         if reached and status in (Status.SENT, Status.DELIVERED):
             events.append(
                 NewEvent(
@@ -161,12 +162,12 @@ def advance(conn: psycopg.Connection, steps: Iterable[Step]) -> Advanced:
                 )
             )
         if has_changed and status is not Status.SENT:
-            facts = {"status": status.value, "error_code": error}
+            facts = {"status": status.value, "error_code": step.error_code}
             events.append(
                 NewEvent(account, EventType.MESSAGE_STATUS, contact, thread, message, facts)
             )
     if released:
-        _withdraw(conn, list({step.account_id for step in merged.values()}), released)
+        _withdraw(conn, list(accounts), released)
     _settle(conn, money, now)
     return Advanced(record_events(conn, events, now), changed)
 
@@ -186,11 +187,13 @@ def _withdraw(conn: psycopg.Connection, accounts: list[UUID], ids: list[UUID]) -
         )
 
 
-def _apply(conn: psycopg.Connection, steps: list[Step], now: datetime) -> list[tuple[Any, ...]]:
+def _apply(
+    conn: psycopg.Connection, update: str, steps: list[Step], now: datetime
+) -> list[tuple[Any, ...]]:
     """Apply steps that differ in nothing but their message; they are in the order of ids."""
     first = steps[0]
     return conn.execute(
-        _ADVANCE.encode(),
+        update.encode(),
         {
             "now": now,
             "accounts": list({step.account_id for step in steps}),
