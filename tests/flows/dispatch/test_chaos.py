@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.dispatch.bed import Bed, handset
+from tests.invariants.books import find_wrongs
 from viesti.carriers.simulator.behaviour import Behaviour
 
 # A soak sets it higher.
@@ -24,6 +25,12 @@ def cut_database(bed: Bed) -> None:
             " WHERE datname = current_database() AND application_name LIKE 'viesti dispatch%'"
             " AND random() < 0.5"
         )
+
+
+def look(bed: Bed) -> list[str]:
+    """What is wrong with the books at this instant."""
+    with psycopg.connect(bed.settings.database_url, autocommit=True) as conn:
+        return find_wrongs(conn)
 
 
 @pytest.mark.kill
@@ -53,6 +60,7 @@ async def test_whatever_breaks_each_text_goes_once_or_is_held(bed: Bed) -> None:
         if loop.time() < next_blow_s:
             continue
         next_blow_s = loop.time() + chance.uniform(0.3, 2.0)
+        assert await asyncio.to_thread(look, bed) == []
         match chance.choice(["kill", "kill", "database", "drop", "throttle", "free"]):
             case "kill":
                 victim = running.pop(chance.randrange(len(running)))
@@ -76,4 +84,6 @@ async def test_whatever_breaks_each_text_goes_once_or_is_held(bed: Bed) -> None:
     assert set(statuses) <= {"delivered", "held", "sent", "error"}
     assert statuses["delivered"] > sent * 0.8
     assert bed.taken_twice() == []
+    # The ring of PDUs forgets; the count does not.
+    assert bed.simulator.network.log.duplicates == 0
     bed.check_books()
