@@ -8,8 +8,8 @@ from litestar import Request, Response, get, put
 from litestar.params import FromPath
 
 from viesti.api.auth import caller_of
-from viesti.api.paging import read_paging
-from viesti.api.respond import ok, ok_page
+from viesti.api.paging import read_walk
+from viesti.api.respond import ok, ok_walk
 from viesti.api.services import services_of
 from viesti.domain.conversations.service import (
     close_conversation,
@@ -24,12 +24,12 @@ from viesti.kit.clock import utc_now
 @get("/conversations")
 async def list_(request: Request[Any, Any, Any]) -> Response[bytes]:
     account = caller_of(request).account_id
-    paging = read_paging(request.query_params)
+    paging = read_walk(request.query_params)
     page = await services_of(request).database.run(
-        lambda conn: list_conversations(conn, account, paging.offset, paging.limit)
+        lambda conn: list_conversations(conn, account, paging.offset, paging.limit, paging.after)
     )
     views = [conversation_view(row) for row in page.conversations]
-    return ok_page(views, paging, page.total_count)
+    return ok_walk(views, paging, page.count, has_next=page.has_next)
 
 
 @get("/conversations/{conversation_id:str}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+DEFAULT_GROUP_NAME = "Default"
+
 
 class Profile(enum.Enum):
     """Which of the two readings of the contract a client's answers follow."""

@@ -11,7 +11,13 @@ from uuid import UUID
 
 import psycopg
 
-from viesti.domain.accounts.models import Account, Credential, NewCredential, Profile
+from viesti.domain.accounts.models import (
+    DEFAULT_GROUP_NAME,
+    Account,
+    Credential,
+    NewCredential,
+    Profile,
+)
 from viesti.kit.errors import Invalid, NotFound
 from viesti.kit.ids import new_id
 from viesti.kit.secrets import PlatformKey
@@ -50,6 +56,12 @@ def create_account(
         (account.id, balance_micros, now),
     )
     _enter(conn, account.id, "opening", balance_micros, "", now)
+    # Its default group (domain/groups), which clients know by the account's own id.
+    conn.execute(
+        "INSERT INTO groups (account_id, id, name, is_default, created_at, updated_at)"
+        " VALUES (%(id)s, %(id)s, %(name)s, true, %(now)s, %(now)s)",
+        {"id": account.id, "name": DEFAULT_GROUP_NAME, "now": now},
+    )
     return account
 
 

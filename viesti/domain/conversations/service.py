@@ -1,11 +1,11 @@
-"""Lists, fetches and closes conversations; called by the API and the hub.
+"""Lists, fetches, closes conversations and marks them read; called by the API and the hub.
 
 Starting one belongs to the texts that start it (the send and inbound).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,11 @@ from uuid import UUID
 
 import psycopg
 
-from viesti.domain.conversations.views import ConversationRow
+from viesti.domain.contacts.counts import Count, count_rows
+from viesti.domain.conversations.views import ConversationRow, with_sender
+from viesti.domain.groups.queries import find_sender_groups
 from viesti.domain.messages.queries import load_messages
-from viesti.domain.messages.views import ContactIdentity
+from viesti.domain.messages.views import ContactIdentity, MessageRow
 from viesti.events.catalogue import EventType
 from viesti.events.outbox import NewEvent, record_events
 from viesti.kit.clock import iso
@@ -26,8 +28,8 @@ CONVERSATION_NOT_FOUND = "CONV-001"
 
 _SELECT = """
 SELECT v.id, v.contact_id, v.mobile, c.country, c.first_name, c.last_name, c.email,
-       v.sender_id, v.sender, v.last_message_id, v.unread, v.flagged_at,
-       v.created_at, v.updated_at, v.closed_at
+       v.sender_id, v.sender, v.last_message_id, v.unread, v.last_inbound_at, v.read_by,
+       v.flagged_at, v.created_at, v.updated_at, v.closed_at
 FROM conversations v
 LEFT JOIN contacts c ON c.account_id = %(account)s AND c.id = v.contact_id
 WHERE v.account_id = %(account)s AND v.id = ANY(%(ids)s)
@@ -37,8 +39,11 @@ ORDER BY v.id DESC
 
 @dataclass(frozen=True, slots=True)
 class ConversationPage:
+    """``count`` of all there are; ``has_next``: whether any stands behind."""
+
     conversations: list[ConversationRow]
-    total_count: int
+    count: Count
+    has_next: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +53,27 @@ class Closed:
 
 
 def list_conversations(
-    conn: psycopg.Connection, account_id: UUID, offset: int, limit: int
+    conn: psycopg.Connection, account_id: UUID, offset: int, limit: int, after: UUID | None = None
 ) -> ConversationPage:
-    """Conversations of the account, open and closed, newest first."""
-    count = conn.execute(
-        "SELECT count(*) FROM conversations WHERE account_id = %s", (account_id,)
-    ).fetchone()
-    total = int(count[0]) if count else 0
-    if offset >= total:
-        return ConversationPage([], total)
+    """Conversations of the account, open and closed, newest first.
+
+    ``after``: only those older than this one, so that a walk reads nothing twice.
+    """
+    count = count_rows(conn, account_id, "conversations")
+    if offset > count.total:
+        return ConversationPage([], count, has_next=False)
     ids = [
         record[0]
         for record in conn.execute(
-            "SELECT id FROM conversations WHERE account_id = %s"
+            "SELECT id FROM conversations WHERE account_id = %s AND id < %s"
             " ORDER BY id DESC LIMIT %s OFFSET %s",
-            (account_id, limit, offset),
+            (account_id, after or UUID(int=2**128 - 1), limit + 1, offset),
+            prepare=False,
+            binary=True,
         )
     ]
-    return ConversationPage(list(load_conversations(conn, account_id, ids).values()), total)
+    rows = load_conversations(conn, account_id, ids[:limit])
+    return ConversationPage(list(rows.values()), count, len(ids) > limit)
 
 
 def get_conversation(
@@ -107,6 +115,35 @@ def close_conversation(
     return Closed(get_conversation(conn, account_id, conversation_id), has_events)
 
 
+def mark_read(
+    conn: psycopg.Connection, account_id: UUID, conversation_id: str, user_id: UUID
+) -> bool:
+    """Note that the user has read all that came in; whether that is news.
+
+    The next inbound text makes it unread for everybody again. Raises NotFound (CONV-001), also
+    for a user who is not in the conversation's group: only its members see it.
+    """
+    found = find_id(conversation_id)
+    # Locked: a text that comes in meanwhile is not taken for read.
+    row = conn.execute(
+        "SELECT sender_id, last_inbound_at, read_by FROM conversations"
+        " WHERE account_id = %s AND id = %s FOR UPDATE",
+        (account_id, found),
+    ).fetchone()
+    sender = find_sender_groups(conn, [row[0]]).get(row[0]) if row else None
+    if row is None or sender is None or user_id not in sender.readers:
+        raise NotFound("There is no such conversation.", CONVERSATION_NOT_FOUND)
+    if row[1] is None or user_id in row[2]:
+        return False
+    # Its update moment stays: it orders the open conversations of a contact by their texts.
+    conn.execute(
+        "UPDATE conversations SET unread = false, read_by = read_by || %s::uuid"
+        " WHERE account_id = %s AND id = %s",
+        (user_id, account_id, found),
+    )
+    return True
+
+
 def load_conversations(
     conn: psycopg.Connection, account_id: UUID, ids: Iterable[UUID]
 ) -> dict[UUID, ConversationRow]:
@@ -117,23 +154,16 @@ def load_conversations(
     records = conn.execute(_SELECT, {"account": account_id, "ids": wanted}, binary=True).fetchall()
     lasts = load_messages(conn, account_id, [record[9] for record in records if record[9]])
     # Senders stand in a local table, which a distributed engine does not join with tenant rows.
-    senders: dict[UUID, tuple[str, bool]] = {
-        record[0]: (record[1], record[2])
-        for record in conn.execute(
-            "SELECT id, country, active FROM senders WHERE account_id = %s AND id = ANY(%s)",
-            (account_id, list({record[7] for record in records})),
-        )
+    senders = find_sender_groups(conn, (record[7] for record in records))
+    return {
+        record[0]: with_sender(_row(account_id, record, lasts), senders.get(record[7]))
+        for record in records
     }
-    return {record[0]: _row(account_id, record, senders, lasts) for record in records}
 
 
 def _row(
-    account_id: UUID,
-    record: Sequence[Any],
-    senders: dict[UUID, tuple[str, bool]],
-    lasts: dict[UUID, Any],
+    account_id: UUID, record: Sequence[Any], lasts: Mapping[UUID, MessageRow]
 ) -> ConversationRow:
-    country, active = senders.get(record[7], ("", False))
     return ConversationRow(
         account_id=account_id,
         id=record[0],
@@ -147,13 +177,13 @@ def _row(
         ),
         sender_id=record[7],
         sender=record[8],
-        sender_country=country,
-        sender_active=active,
         last_message_id=record[9],
         last_message=lasts.get(record[9]),
         unread=record[10],
-        flagged_at=record[11],
-        created_at=record[12],
-        updated_at=record[13],
-        closed_at=record[14],
+        last_inbound_at=record[11],
+        read_by=record[12],
+        flagged_at=record[13],
+        created_at=record[14],
+        updated_at=record[15],
+        closed_at=record[16],
     )

@@ -43,8 +43,9 @@ def store_incoming(
     ]
     threads = join_threads(conn, account_id, touches, now)
     conn.execute(
-        "UPDATE conversations SET unread = true WHERE account_id = %s AND id = ANY(%s)",
-        (account_id, [thread.id for thread in threads.values()]),
+        "UPDATE conversations SET unread = true, read_by = '{}', last_inbound_at = %s"
+        " WHERE account_id = %s AND id = ANY(%s)",
+        (now, account_id, [thread.id for thread in threads.values()]),
     )
     conn.execute(
         "INSERT INTO messages (account_id, id, contact_id, conversation_id, sender_id, sender,"

@@ -14,6 +14,16 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from viesti.domain.contacts.counts import (
+    EXACT_BY_ID_TO,
+    EXACT_TO,
+    Count,
+    count_matches,
+    count_rows,
+    estimate_matches,
+)
+from viesti.domain.groups.models import GroupName
+from viesti.domain.groups.queries import find_group_names
 from viesti.domain.messages.views import ContactIdentity, MessageRow
 from viesti.kit.errors import NotFound
 from viesti.kit.ids import find_id
@@ -48,37 +58,73 @@ class MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
+    """``count`` of all that match; ``has_next``, always exact: whether any stands behind."""
+
     messages: list[MessageRow]
-    total_count: int
+    count: Count
+    has_next: bool
 
 
 def list_messages(
-    conn: psycopg.Connection, account_id: UUID, narrow: MessageFilter, offset: int, limit: int
+    conn: psycopg.Connection,
+    account_id: UUID,
+    narrow: MessageFilter,
+    offset: int,
+    limit: int,
+    after: UUID | None = None,
 ) -> MessagePage:
-    """Messages of the account, newest first; an id that is not known gives an empty page."""
-    params: dict[str, Any] = {"account": account_id, "offset": offset, "limit": limit}
+    """Messages of the account, newest first; an id that is not known gives an empty page.
+
+    ``after``: only those older than this one, so that a walk reads nothing twice.
+    """
+    params: dict[str, Any] = {
+        "account": account_id,
+        "offset": offset,
+        "limit": limit + 1,
+        "after": after,
+    }
     clauses = _clauses(conn, account_id, narrow, params)
     if clauses is None:
-        return MessagePage([], 0)
-    where = sql.SQL(" AND ".join(("m.account_id = %(account)s", *clauses)))
-    count = conn.execute(
-        sql.SQL("SELECT count(*) FROM messages m WHERE {}").format(where), params
-    ).fetchone()
-    total = int(count[0]) if count else 0
-    if offset >= total:
-        return MessagePage([], total)
+        return MessagePage([], Count(0), has_next=False)
+    where = sql.SQL("messages m WHERE {}").format(
+        sql.SQL(" AND ".join(("m.account_id = %(account)s", *clauses)))
+    )
+    count = _count(conn, account_id, narrow, where, params)
+    if offset > count.total and count.exact:
+        return MessagePage([], count, has_next=False)
     # The page is cut before the joins: an outer join under a LIMIT reads what it does not show.
     ids = [
         record[0]
         for record in conn.execute(
             sql.SQL(
-                "SELECT m.id FROM messages m WHERE {}"
-                " ORDER BY m.id DESC LIMIT %(limit)s OFFSET %(offset)s"
-            ).format(where),
+                "SELECT m.id FROM {}{} ORDER BY m.id DESC LIMIT %(limit)s OFFSET %(offset)s"
+            ).format(where, sql.SQL(" AND m.id < %(after)s" if after else "")),
             params,
+            prepare=False,
+            binary=True,
         )
     ]
-    return MessagePage(list(load_messages(conn, account_id, ids).values()), total)
+    rows = load_messages(conn, account_id, ids[:limit])
+    return MessagePage(list(rows.values()), count, len(ids) > limit)
+
+
+def _count(
+    conn: psycopg.Connection,
+    account_id: UUID,
+    narrow: MessageFilter,
+    where: sql.Composable,
+    params: dict[str, Any],
+) -> Count:
+    """Exact for the account as a whole; else to a bound, which is higher where an id narrows."""
+    if narrow == MessageFilter():
+        return count_rows(conn, account_id, "messages")
+    by_id = narrow.contact_id or narrow.conversation_id or narrow.job_id
+    if not by_id:
+        # No index has the status, for it changes on every text: a frequent one is not counted.
+        likely = estimate_matches(conn, where, params)
+        if likely > 2 * EXACT_TO:
+            return Count(likely, exact=False)
+    return count_matches(conn, where, params, bound=EXACT_BY_ID_TO if by_id else EXACT_TO)
 
 
 def get_message(conn: psycopg.Connection, account_id: UUID, message_id: str) -> MessageRow:
@@ -102,10 +148,11 @@ def load_messages(
         {"account": account_id, "ids": wanted},
         binary=True,
     ).fetchall()
-    return {record[0]: _row(account_id, record) for record in records}
+    groups = find_group_names(conn, account_id, {record[9] for record in records})
+    return {record[0]: _row(account_id, record, groups.get(record[9])) for record in records}
 
 
-def _row(account_id: UUID, record: Sequence[Any]) -> MessageRow:
+def _row(account_id: UUID, record: Sequence[Any], group: GroupName | None) -> MessageRow:
     return MessageRow(
         account_id=account_id,
         id=record[0],
@@ -135,6 +182,7 @@ def _row(account_id: UUID, record: Sequence[Any]) -> MessageRow:
         send_at=record[22],
         created_at=record[23],
         updated_at=record[24],
+        group=group,
     )
 
 

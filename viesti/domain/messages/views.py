@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from viesti.domain.accounts.models import DEFAULT_GROUP_NAME
 from viesti.domain.contacts.views import Identified, error_view, identifiers_view, moment_view
+from viesti.domain.groups.models import GroupName
+from viesti.domain.groups.views import group_name_view
 from viesti.kit.clock import iso
 
 MICROS_PER_DOLLAR = 1_000_000
-# Groups come with the hub; until then all texts of an account are in its one default group,
-# whose id is the account's.
-DEFAULT_GROUP_NAME = "Default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class MessageRow:
     send_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    group: GroupName | None = None  # of its sender; none: the account's default group
 
 
 def price_view(micros: int) -> float:
@@ -63,8 +64,9 @@ def price_view(micros: int) -> float:
     return micros / MICROS_PER_DOLLAR
 
 
-def group_view(account_id: UUID) -> dict[str, str]:
-    return {"id": str(account_id), "name": DEFAULT_GROUP_NAME}
+def group_view(account_id: UUID, group: GroupName | None) -> dict[str, str]:
+    """The group of a text. One without a sender is in the default group: the account's own id."""
+    return group_name_view(group or GroupName(account_id, DEFAULT_GROUP_NAME))
 
 
 def message_view(row: MessageRow) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def message_view(row: MessageRow) -> dict[str, Any]:
     view: dict[str, Any] = {
         "id": str(row.id),
         "contact": identifiers_view(row.contact),
-        "group": group_view(row.account_id),
+        "group": group_view(row.account_id, row.group),
         "type": row.type.lower(),
         "message": row.message,
         "outgoing": row.outgoing,
