@@ -85,12 +85,14 @@ class Authenticator:
         )
         self._signing: FreshCache[str, SigningKey] = FreshCache(FRESH_S, 1)
         self._public: FreshCache[str, Mapping[str, RSAKey]] = FreshCache(FRESH_S, 1)
+        self._tokens = RateLimiter(settings, database, "token")
         self._reloaded: FreshCache[str, bool] = FreshCache(RELOAD_S, 1)
 
     async def sign_in(self, client_id: str, secret: str, address: str) -> str:
         """An access token for the client.
 
-        Raises BadClient, or RateLimited after too many failures of the address or the client.
+        Raises BadClient, or RateLimited after too many failures of the address or the client,
+        and for a client that asks too often.
         """
         found = find_id(client_id)
         subjects = (address_subject(address), client_subject(found))
@@ -107,6 +109,12 @@ class Authenticator:
             self._known_good.forget(subjects)
             raise BadClient("The client id or the client secret is wrong.")
         self._known_good.put(subjects, value=True)
+        # After the secret, so that a stranger cannot use up what a client may ask.
+        allowance = await self._tokens.take(client.client_id)
+        if allowance is not None and allowance.retry_after_s > 0:
+            raise RateLimited(
+                "Too many tokens; use one until it expires.", retry_after_s=allowance.retry_after_s
+            )
         signing = self._signing.find(_ALL_KEYS)
         if signing is None:
             signing = await self._database.run(
@@ -116,6 +124,10 @@ class Authenticator:
         return issue_token(
             signing, client, self._settings.base_url, now, self._settings.token_ttl_s
         )
+
+    async def give_back(self) -> None:
+        """Return tokens of the token endpoint's bucket that were not used; until cancelled."""
+        await self._tokens.give_back()
 
     async def authenticate(self, authorization: str) -> Caller:
         """The caller behind an Authorization header. Raises Unauthenticated."""
@@ -187,19 +199,39 @@ def account_guard(authenticator: Authenticator, limiter: RateLimiter) -> Any:
     async def guard(
         connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
     ) -> None:
-        caller = await authenticator.authenticate(connection.headers.get("authorization", ""))
-        allowance = limiter.take(caller.credential_id)
-        connection.scope["state"][_ALLOWANCE] = allowance
-        if allowance is not None and allowance.retry_after_s > 0:
-            raise RateLimited(
-                "Too many requests; put many recipients into one call.",
-                retry_after_s=allowance.retry_after_s,
-            )
+        caller = await _admit(connection, authenticator, limiter)
         if find_id(connection.path_params.get("account_id")) != caller.account_id:
             raise NotFound("There is no such account for this token.", "ACCT-008")
         connection.scope["state"][_CALLER] = caller
 
     return guard
+
+
+def token_guard(authenticator: Authenticator, limiter: RateLimiter) -> Any:
+    """A guard for routes without an account in their path: the token alone names it."""
+
+    async def guard(
+        connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
+    ) -> None:
+        connection.scope["state"][_CALLER] = await _admit(connection, authenticator, limiter)
+
+    return guard
+
+
+async def _admit(
+    connection: ASGIConnection[Any, Any, Any, Any],
+    authenticator: Authenticator,
+    limiter: RateLimiter,
+) -> Caller:
+    caller = await authenticator.authenticate(connection.headers.get("authorization", ""))
+    allowance = await limiter.take(caller.credential_id)
+    connection.scope["state"][_ALLOWANCE] = allowance
+    if allowance is not None and allowance.retry_after_s > 0:
+        raise RateLimited(
+            "Too many requests; put many recipients into one call.",
+            retry_after_s=allowance.retry_after_s,
+        )
+    return caller
 
 
 def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
