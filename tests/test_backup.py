@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Generator
 from pathlib import Path
 
+import obstore
 import psycopg
 import pytest
 
@@ -28,6 +29,7 @@ from viesti.kit.clock import utc_now
 from viesti.kit.config import Settings
 from viesti.kit.errors import Conflict, Invalid, NotFound
 from viesti.kit.ids import UUID
+from viesti.kit.objects import open_objects
 from viesti.kit.secrets import load_platform_key
 
 
@@ -59,12 +61,15 @@ def name_of(settings: Settings, account: UUID) -> str:
 def test_a_backup_brings_data_and_key_to_another_folder(folder: Path) -> None:
     old, new = Settings(data_dir=folder / "old"), Settings(data_dir=folder / "new")
     account = make_account(old)
+    obstore.put(open_objects(old), f"{account}/shared", b"picture")
     made = backup(old, folder / "file", quiet)
     assert made.has_key
     assert stat.S_IMODE((folder / "file").stat().st_mode) == 0o600
     restored = restore(new, folder / "file", quiet)
     assert restored.made_at == made.made_at
     assert name_of(new, account) == "Kept"
+    shared = obstore.get_range(open_objects(new), f"{account}/shared", start=0, end=7)
+    assert bytes(shared) == b"picture"
     assert load_platform_key(new).fingerprint == load_platform_key(old).fingerprint
     assert stat.S_IMODE((folder / "new" / "secret.key").stat().st_mode) == 0o600
     # What is there is never overwritten.

@@ -1,4 +1,4 @@
-"""A backup is one file: the database's dump, the platform's key, and a note of what it is.
+"""A backup is one file: the database's dump, the key, shared files, and a note of what it is.
 
 ``viesti backup`` and ``viesti restore`` call this.
 """
@@ -21,11 +21,14 @@ from viesti.db.embedded import Layout, ensure_database
 from viesti.db.embedded.layout import write_private
 from viesti.db.embedded.server import Report
 from viesti.db.migrate import find_version, known_versions, migrate
+from viesti.domain.campaigns.work import pass_over
+from viesti.domain.messages.control import pause_begun_jobs
 from viesti.domain.messages.parked import hold_queue
 from viesti.domain.messages.progress import advance
 from viesti.kit.clock import iso, utc_now
 from viesti.kit.config import Settings
 from viesti.kit.errors import Conflict, Invalid, NotFound
+from viesti.kit.objects import FOLDER
 
 FORMAT = 1
 NOTE, DUMP, KEY = "backup.json", "database.dump", "secret.key"
@@ -76,6 +79,8 @@ def backup(settings: Settings, path: Path, report: Report) -> Backup:
                         archive.writestr(KEY, key)
                     with archive.open(DUMP, "w", force_zip64=True) as dump:
                         write_dump(database.direct_dsn, dump, embedded=database.owned)
+                    if not settings.files_url:
+                        _add_files(archive, settings.data_dir / FOLDER)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.rename(path)
@@ -123,14 +128,35 @@ def restore(
             raise
         if has_key and not settings.secret_key and not settings.key_file.exists():
             write_private(settings.key_file, archive.read(KEY).decode())
+        if not settings.files_url:
+            shared = [name for name in archive.namelist() if name.startswith(f"{FOLDER}/")]
+            archive.extractall(settings.data_dir, shared)
     size = path.stat().st_size
     return Backup(path.absolute(), note["madeAt"], note["schema"], has_key, size, held)
 
 
+def _add_files(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Shared files as they lie; one that expires meanwhile is left out."""
+    for file in sorted(folder.rglob("*")):
+        try:
+            content = file.read_bytes() if file.is_file() else None
+        except FileNotFoundError:
+            continue
+        if content is not None:
+            archive.writestr(f"{FOLDER}/{file.relative_to(folder)}", content)
+
+
 def _hold_waiting(dsn: str) -> int:
-    """Hold every text that the backup found in the queue; returns how many."""
+    """Hold every text that the backup found in the queue; returns how many.
+
+    Jobs that were reading their recipients are paused: a person resumes or cancels them. Runs of
+    campaigns whose time has passed since are missed.
+    """
     held = 0
     with connect(dsn, "restore") as conn:
+        pause_begun_jobs(conn, utc_now())
+        pass_over(conn, utc_now())
+        conn.commit()
         while steps := hold_queue(conn, utc_now()):
             advance(conn, steps)
             conn.commit()
