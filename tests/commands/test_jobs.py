@@ -19,7 +19,11 @@ from viesti.carriers.base import Verdict
 from viesti.commands import jobs
 from viesti.commands.jobs import Follower
 from viesti.domain.contacts.models import ContactInput
-from viesti.domain.messages.models import SendRequest
+from viesti.domain.messages import recipients
+from viesti.domain.messages.control import cancel_job
+from viesti.domain.messages.expansion import work_on
+from viesti.domain.messages.models import FilterInput, SendRequest
+from viesti.kit.clock import utc_now
 from viesti.kit.config import Settings, to_environment
 from viesti.kit.errors import NotFound
 from viesti.kit.ids import new_id
@@ -107,6 +111,19 @@ def test_another_accounts_job_is_not_found(rig: Rig, conn: psycopg.Connection) -
         Follower(conn, new_id(), job).look()
 
 
+def test_a_job_is_paused_resumed_and_canceled(rig: Rig, start: Start) -> None:
+    job = bulk(rig, 5)
+    assert one_object(start("jobs", "pause", str(job), "--json"))["status"] == "paused"
+    assert rig.read(1) == []
+    resumed = one_object(start("jobs", "resume", str(job), "--json"))
+    assert (resumed["status"], len(rig.read(1))) == ("running", 5)
+    canceled = one_object(start("jobs", "cancel", str(job), "--json"))
+    assert (canceled["status"], canceled["failed"]) == ("canceled", 5)
+    _, stderr = (again := start("jobs", "resume", str(job), "--json")).communicate(timeout=60)
+    assert again.returncode == 1
+    assert json.loads(stderr)["error"]["code"] == "JOB-002"
+
+
 def test_a_watch_ends_when_every_receipt_is_in(rig: Rig, start: Start) -> None:
     job = bulk(rig, 3)
     watch = start("jobs", "watch", str(job))
@@ -134,6 +151,28 @@ def test_a_watch_does_not_wait_for_receipts_that_never_come(
     assert follow.is_over(look)
     monkeypatch.setattr(jobs, "QUIET_S", 60.0)
     assert not follow.is_over(look)
+
+
+def test_a_watch_goes_on_while_recipients_are_still_read(
+    rig: Rig, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.send("First", "+13475550000")  # a contact
+    monkeypatch.setattr(recipients, "MAX_RECIPIENTS", 0)
+    filters = FilterInput(mobile="3475550000")
+    answer = rig._send(SendRequest(template="Hello", filters=filters))
+    job = UUID(answer.data["jobId"])
+    watch = start("jobs", "watch", str(job))
+    assert watch.stdout is not None
+    assert watch.stdout.readline() == "waiting 0   sent 0   delivered 0   failed 0   more to come\n"
+    with rig.pool.connection() as conn:
+        assert work_on(conn, rig.account_id, job, utc_now()).done
+    assert watch.stdout.readline() == "waiting 1   sent 0   delivered 0   failed 0\n"
+    with rig.pool.connection() as conn:
+        cancel_job(conn, rig.account_id, job, utc_now())
+    stdout, stderr = watch.communicate(timeout=60)
+    assert stdout.splitlines()[-1] == "waiting 0   sent 0   delivered 0   failed 1   canceled"
+    assert watch.returncode == 0
+    assert stderr == ""
 
 
 def test_a_look_says_how_fast_it_goes(rig: Rig, conn: psycopg.Connection) -> None:

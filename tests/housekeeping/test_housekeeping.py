@@ -74,6 +74,12 @@ TABLES: list[tuple[str, timedelta, str]] = [
         " received_at) VALUES (%(account)s, %(id)s, %(id)s, '', '', %(id)s, %(at)s)",
     ),
     (
+        "list_prompts",
+        timedelta(hours=24),
+        "INSERT INTO list_prompts (account_id, contact_id, list_id, asked_at)"
+        " VALUES (%(account)s, %(id)s, %(id)s, %(at)s)",
+    ),
+    (
         "message_segments",
         timedelta(days=7),
         "INSERT INTO message_segments (account_id, carrier_id, carrier_message_id, mobile,"
@@ -181,12 +187,15 @@ def test_partitions_are_made_ahead(pool: Pool, settings: Settings) -> None:
         assert ages(pool, f"SELECT to_regclass('events_{month}')") != [None]
 
 
-def test_a_job_runs_when_it_is_due_and_its_failure_stops_no_other(pool: Pool) -> None:
+@pytest.mark.parametrize("error", [psycopg.errors.DataError(), KeyError("fault")])
+def test_a_job_runs_when_it_is_due_and_its_failure_stops_no_other(
+    pool: Pool, error: Exception
+) -> None:
     ran: list[str] = []
 
     def fail(_conn: psycopg.Connection, _now: datetime) -> bool:
         ran.append("fail")
-        raise psycopg.errors.DataError
+        raise error
 
     def work(_conn: psycopg.Connection, _now: datetime) -> bool:
         ran.append("work")

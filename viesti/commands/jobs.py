@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -25,6 +27,15 @@ from viesti.commands.perform import (
     say,
     show_fields,
 )
+from viesti.db.signals import notify
+from viesti.domain.messages.control import (
+    Swept,
+    cancel_job,
+    pause_job,
+    resume_job,
+    sweep_locked,
+)
+from viesti.domain.messages.expansion import EXPANSION_CHANNEL
 from viesti.domain.messages.jobs import (
     JOB_NOT_FOUND,
     Job,
@@ -33,6 +44,7 @@ from viesti.domain.messages.jobs import (
     job_view,
 )
 from viesti.domain.messages.states import ENDS, Status
+from viesti.kit.clock import utc_now
 from viesti.kit.errors import NotFound
 
 jobs_app = typer.Typer(no_args_is_help=True, help="Sending calls: how far they have come.")
@@ -86,6 +98,46 @@ def watch(job: JobId, account: AccountOption = "", as_json: Json = False) -> Non
     perform_on_installation(as_json, work, finish)
 
 
+@jobs_app.command("pause")
+def pause(job: JobId, account: AccountOption = "", as_json: Json = False) -> None:
+    """Start nothing more of a job until it is resumed."""
+    _turn(pause_job, job, account, as_json)
+
+
+@jobs_app.command("resume")
+def resume(job: JobId, account: AccountOption = "", as_json: Json = False) -> None:
+    """Go on with a paused job."""
+    _turn(resume_job, job, account, as_json)
+
+
+@jobs_app.command("cancel")
+def cancel(job: JobId, account: AccountOption = "", as_json: Json = False) -> None:
+    """Cancel all texts of a job that have not begun to leave."""
+    _turn(cancel_job, job, account, as_json)
+
+
+def _turn(
+    act: Callable[[psycopg.Connection, UUID, UUID, datetime], Swept],
+    job: str,
+    account: str,
+    as_json: bool,
+) -> None:
+    def work(installation: Installation) -> Result:
+        job_id = read_id(job, "a job")
+        with installation.connect() as conn:
+            account_id = _account(conn, account, job_id)
+            more = act(conn, account_id, job_id, utc_now()).more
+            conn.commit()
+            # What a ``work`` role would do, if one runs.
+            while more:
+                more = sweep_locked(conn, account_id, job_id, utc_now()).more
+                conn.commit()
+            notify(conn, EXPANSION_CHANNEL)
+            return _view(get_job(conn, account_id, str(job_id)))
+
+    perform_on_installation(as_json, work, show_fields)
+
+
 def _account(conn: psycopg.Connection, text: str, job_id: UUID) -> UUID:
     found = read_id(text, "an account") if text else find_account_of(conn, job_id)
     if found is None:
@@ -119,6 +171,11 @@ class Look:
     def waiting(self) -> int:
         """Texts that are still to leave."""
         return self.count(Status.QUEUED, Status.SCHEDULED, Status.SUSPENDED)
+
+    @property
+    def grows(self) -> bool:
+        """Whether recipients are still to be read, now or at the job's time."""
+        return not self.job.expanded and self.job.state != "canceled"
 
     @property
     def ended(self) -> int:
@@ -158,7 +215,7 @@ class Follower:
         return Look(job, (left - left_then) / span_s, (delivered - delivered_then) / span_s)
 
     def is_over(self, look: Look) -> bool:
-        if look.waiting:
+        if look.waiting or look.grows:
             return False
         is_quiet = time.monotonic() - self._changed_at_s >= QUIET_S
         return look.ended == look.total or is_quiet
@@ -186,7 +243,7 @@ def _follow_on_terminal(follow: Follower) -> Job:
     with Live(console=out, auto_refresh=False) as live:
         while True:
             look = follow.look()
-            total = look.total or None
+            total = None if look.grows else look.total or None
             gone = look.total - look.waiting
             progress.update(
                 left, total=total, completed=gone, figures=_figures(gone, look, look.left_per_s)
@@ -209,6 +266,8 @@ def _follow_on_terminal(follow: Follower) -> Job:
 
 def _figures(done: int, look: Look, per_s: float) -> str:
     words = f"{done:,} of {look.total:,}"
+    if look.grows:
+        return words + " so far"
     missing = look.total - done
     if missing and per_s >= 1:
         words += f"   {per_s:,.0f}/s   {_duration(missing / per_s)} to go"
@@ -226,7 +285,12 @@ def _states(look: Look) -> str:
         "failed": look.count(Status.ERROR, Status.INVALID, Status.CANCELED),
     }
     always = ("waiting", "sent", "delivered", "failed")
-    return "   ".join(f"{name} {many:,}" for name, many in counts.items() if many or name in always)
+    words = [f"{name} {many:,}" for name, many in counts.items() if many or name in always]
+    if look.job.status in ("scheduled", "paused", "canceled"):
+        words.append(look.job.status)
+    elif look.grows:
+        words.append("more to come")
+    return "   ".join(words)
 
 
 def _follow_in_lines(follow: Follower) -> Job:

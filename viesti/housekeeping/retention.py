@@ -32,9 +32,16 @@ DAY_S = 86400.0
 RECENT_TEXTS = timedelta(minutes=30)
 # A redelivered PDU comes within 10 minutes (design, section 2); kept longer for the log.
 INBOUND_SEEN = timedelta(hours=1)
+# So long a yes is an answer (domain/lists/consent.py).
+LIST_PROMPTS = timedelta(hours=24)
 # A delivery that was not tried to the end is given up after this (webhooks/retry.py).
 DELIVERY_MAX_AGE = timedelta(hours=96)
 AUTH_FAILURES = timedelta(days=1)
+# Bounds of our own; as long as the audit log (design, invariant 11).
+CAMPAIGN_RUN = timedelta(days=365)
+DELETED_CAMPAIGN = timedelta(days=30)
+# Long enough for any bucket to be full again, which is the same as none.
+RATE_BUCKETS = timedelta(days=1)
 # Beats come every two seconds (db/heartbeat.py).
 SILENT_PROCESS = timedelta(minutes=5)
 
@@ -111,6 +118,17 @@ def retention_jobs(settings: Settings) -> list[Job]:
             ),
         ),
         periodic(
+            "list prompts",
+            HOUR_S,
+            lambda conn, now: _purge(
+                conn,
+                "list_prompts",
+                "contact_id, list_id",
+                "t.asked_at < %(before)s",
+                {"before": now - LIST_PROMPTS},
+            ),
+        ),
+        periodic(
             "unmatched receipts",
             DAY_S,
             lambda conn, now: _purge(
@@ -121,7 +139,17 @@ def retention_jobs(settings: Settings) -> list[Job]:
                 {"before": now - receipts},
             ),
         ),
+        periodic(
+            "old imports",
+            HOUR_S,
+            lambda conn, now: _purge(
+                conn, "imports", "id", "t.ended_at < %(before)s", {"before": now - events}
+            ),
+        ),
+        periodic("refused rows without import", HOUR_S, drop_import_errors),
+        periodic("old campaign runs", HOUR_S, forget_campaigns),
         periodic("failed logins", HOUR_S, forget_auth_failures),
+        periodic("full rate buckets", HOUR_S, forget_rate_buckets),
         periodic("silent processes", MINUTE_S, forget_processes),
     ]
 
@@ -172,8 +200,44 @@ def drop_orphans(conn: psycopg.Connection, _now: datetime) -> bool:
     )
 
 
+def drop_import_errors(conn: psycopg.Connection, _now: datetime) -> bool:
+    """Delete what was kept of imports that are gone."""
+    return _purge(
+        conn,
+        "import_errors",
+        "import_id, row",
+        "NOT EXISTS (SELECT 1 FROM imports i WHERE i.account_id = t.account_id"
+        " AND i.id = t.import_id AND i.account_id = ANY(%(accounts)s))",
+        {},
+    )
+
+
+def forget_campaigns(conn: psycopg.Connection, now: datetime) -> bool:
+    """Delete campaigns some time after their deletion, then runs that are settled and old.
+
+    A deleted campaign's runs go with it; their texts and jobs stay for the books.
+    """
+    more = _purge(
+        conn, "campaigns", "id", "t.deleted_at < %(before)s", {"before": now - DELETED_CAMPAIGN}
+    )
+    return more | _purge(
+        conn,
+        "campaign_runs",
+        "id",
+        "t.look_at IS NULL AND t.report_at IS NULL AND (t.created_at < %(before)s"
+        " OR NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.account_id = ANY(%(accounts)s)"
+        "  AND c.account_id = t.account_id AND c.id = t.campaign_id))",
+        {"before": now - CAMPAIGN_RUN},
+    )
+
+
 def forget_auth_failures(conn: psycopg.Connection, now: datetime) -> bool:
     conn.execute("DELETE FROM auth_failures WHERE window_started_at < %s", (now - AUTH_FAILURES,))
+    return False
+
+
+def forget_rate_buckets(conn: psycopg.Connection, now: datetime) -> bool:
+    conn.execute("DELETE FROM rate_buckets WHERE filled_at < %s", (now - RATE_BUCKETS,))
     return False
 
 

@@ -9,27 +9,19 @@ from uuid import UUID
 
 import msgspec
 
+from viesti.domain.contacts.filters import AttributeFilter, FilterInput
 from viesti.domain.contacts.models import ContactInput
 
-
-class AttributeFilter(msgspec.Struct, frozen=True):
-    """One attribute clause; the base contract says ``name``, newer clients ``attribute``."""
-
-    name: str | None = None
-    attribute: str | None = None
-    comparator: str = "="
-    value: str | int | float | bool | list[str | int | float | bool] | None = None
-
-
-class SendFilters(msgspec.Struct, frozen=True):
-    """Clauses are joined by AND; the tags among themselves too."""
-
-    tags: list[str] | None = None
-    attributes: list[AttributeFilter | str] | None = None
-
-    def __bool__(self) -> bool:
-        """Whether it narrows at all."""
-        return bool(self.tags or self.attributes)
+__all__ = [
+    "AttributeFilter",
+    "FilterInput",
+    "GroupRef",
+    "MediaInput",
+    "PhoneNumberFilter",
+    "SendAnswer",
+    "SendRequest",
+    "WakeHint",
+]
 
 
 class GroupRef(msgspec.Struct, frozen=True):
@@ -50,12 +42,13 @@ class SendRequest(msgspec.Struct, frozen=True, rename="camel"):
     contacts: list[ContactInput] | None = None
     conversations: list[str] | None = None
     # An empty PHP map arrives as an empty list.
-    filters: SendFilters | Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+    filters: FilterInput | Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
     phone_number_filter: PhoneNumberFilter | None = None
     template: str | None = None
     type: str | None = None
     media: list[MediaInput] | None = None
     conversation_strategy: str | None = None
+    send_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +68,4 @@ class SendAnswer:
     data: dict[str, Any]
     wake: list[WakeHint] = field(default_factory=list[WakeHint])
     has_events: bool = False
+    has_job: bool = False  # for the ``work`` role: more recipients are to be read

@@ -1,5 +1,7 @@
 """Texts outside the queue: those without credit, and those whose outcome is unknown.
 
+Those of paused jobs lie there too; ``control`` puts them there and takes them out again.
+
 Called by dispatch (unknown outcomes, late answers), inbound (receipts of held texts, opt-outs),
 top-ups, and the ``work`` role (expiry). Every function joins the caller's transaction.
 """
@@ -228,7 +230,7 @@ def cancel_waiting(
     ).fetchall()
     suspended = conn.execute(
         "DELETE FROM parked_messages WHERE account_id = %s AND mobile = %s"
-        " AND reason = 'no_credit' RETURNING message_id",
+        " AND reason IN ('no_credit', 'paused') RETURNING message_id",
         (account_id, mobile),
     ).fetchall()
     return [Step(account_id, row[0], error_code=error_code) for row in queued + suspended]
