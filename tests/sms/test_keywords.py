@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viesti.sms.keywords import Keyword, find_keyword, normalize_keyword, reads_like_opt_out
+from viesti.sms.keywords import (
+    Keyword,
+    find_keyword,
+    is_reserved,
+    is_yes,
+    normalize_keyword,
+    reads_like_opt_out,
+    whole_word,
+)
 
 OPT_OUT = ["STOP", "CANCEL", "END", "OPTOUT", "OPT-OUT", "OPT OUT", "QUIT", "REVOKE", "UNSUBSCRIBE"]
 
@@ -112,3 +120,28 @@ def test_any_text_can_be_asked(text: str) -> None:
 def test_hostile_length_is_read_in_part_only() -> None:
     assert not reads_like_opt_out("stop " + "a " * 500_000 + "texting")
     assert find_keyword("\0" * 1_000_000) is None
+
+
+@pytest.mark.parametrize("text", ["yes", "Y", " Yes! ", "YES\u2026"])
+def test_a_yes_alone_is_a_yes(text: str) -> None:
+    assert is_yes(whole_word(text) or "")
+
+
+@pytest.mark.parametrize("text", ["yes please", "yeah", "yy", "", "y" * 100])
+def test_nothing_else_is_a_yes(text: str) -> None:
+    assert not is_yes(whole_word(text) or "")
+
+
+@pytest.mark.parametrize("word", [*OPT_OUT, "START", "HELP", "INFO", "ARRÊT", "DEBUT", "YES", "Y"])
+def test_words_that_mean_something_are_reserved(word: str) -> None:
+    assert is_reserved(word)
+
+
+@pytest.mark.parametrize("word", ["STOPALL", "STOP ALL", "NO MORE TEXTS", "UNSUBSCRIBE ME"])
+def test_words_that_may_be_meant_as_a_stop_are_reserved(word: str) -> None:
+    assert is_reserved(word)
+
+
+@pytest.mark.parametrize("word", ["JOIN", "CLUB 7", "PIZZA", "STOPWATCH", "Ä"])
+def test_other_words_are_free(word: str) -> None:
+    assert not is_reserved(word)

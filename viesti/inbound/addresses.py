@@ -56,6 +56,11 @@ def read_handset(address: str, country: str) -> Handset:
     return Handset(address)
 
 
+def has_route_back(mobile: str) -> bool:
+    """Whether a handset can be written to: a name cannot."""
+    return mobile.startswith("+") or mobile.isdigit()
+
+
 def numbers_agree(one: str, other: str, digits: int) -> bool:
     """Whether two spellings may be of one number: their last ``digits`` characters are equal."""
     return one[-digits:] == other[-digits:]

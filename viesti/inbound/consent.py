@@ -1,6 +1,6 @@
 """Acts on STOP, START and HELP, and flags what reads like a STOP; used by ``texts``.
 
-Each change of consent has one confirmation, in the conversation of the keyword: a second STOP
+What else may be a word of consent, a list's, is for ``lists``. Each change of consent has one confirmation, in the conversation of the keyword: a second STOP
 in a row says nothing new and gets none. HELP is answered whoever asks (product facts 1.3).
 """
 
@@ -25,6 +25,8 @@ from viesti.domain.opt_outs.service import opt_in, opt_out
 from viesti.domain.opt_outs.texts import help_reply, opted_in_confirmation, opted_out_confirmation
 from viesti.events.catalogue import EventType
 from viesti.events.outbox import NewEvent
+from viesti.inbound.addresses import has_route_back
+from viesti.inbound.lists import ListReply, find_list_words, hear_list_word, leave_lists
 from viesti.kit.clock import iso
 from viesti.kit.ids import new_id
 from viesti.sms.keywords import Keyword, find_keyword, normalize_keyword, reads_like_opt_out
@@ -36,12 +38,13 @@ TOLL_FREE = "toll_free"
 
 @dataclass(slots=True)
 class Consent:
-    """What the keywords of a batch came to."""
+    """What the keywords of a batch came to; ``list_replies`` are still to be sent."""
 
     steps: list[Step] = field(default_factory=list[Step])
     events: list[NewEvent] = field(default_factory=list[NewEvent])
     lanes: list[UUID] = field(default_factory=list[UUID])
     reserved_micros: int = 0
+    list_replies: list[ListReply] = field(default_factory=list[ListReply])
 
 
 def apply_keywords(
@@ -53,19 +56,26 @@ def apply_keywords(
 ) -> Consent:
     """Carry out the keywords among ``incoming`` in their order, and queue the replies."""
     result = Consent()
-    asked = [(item, word) for item in incoming if (word := find_word(item)) is not None]
-    if not asked:
+    read = [(item, find_word(item)) for item in incoming]
+    said = find_list_words(conn, account_id, [item for item, word in read if word is None])
+    asked = any(word is not None for _, word in read)
+    if not asked and not said:
         return result
-    name, support = _business(conn, account_id)
+    name, support = _business(conn, account_id) if asked else ("", "")
     replies: list[tuple[Incoming, str]] = []
-    for item, word in asked:
-        if word is Keyword.HELP:
+    for item, word in read:
+        if word is None:
+            events, answers = hear_list_word(conn, account_id, item, said, threads, now)
+            result.events += events
+            result.list_replies += answers
+        elif word is Keyword.HELP:
             replies.append((item, help_reply(name, support)))
         elif word is Keyword.OPT_OUT and _opt_out(conn, account_id, item, threads, result, now):
             replies.append((item, opted_out_confirmation(name)))
         elif word is Keyword.OPT_IN and _opt_in(conn, account_id, item, threads, result, now):
             replies.append((item, opted_in_confirmation(name)))
-    _queue_replies(conn, account_id, replies, threads, result, now)
+    if replies:
+        _queue_replies(conn, account_id, replies, threads, result, now)
     return result
 
 
@@ -121,6 +131,10 @@ def _opt_out(
         result.events.append(
             _event(account_id, EventType.CONTACT_OPT_OUT, item, threads, blocked_at=iso(now))
         )
+    result.events += leave_lists(conn, account_id, item, threads, now)
+    result.list_replies = [
+        reply for reply in result.list_replies if reply.item.contact.id != item.contact.id
+    ]
     return changed
 
 
@@ -170,8 +184,8 @@ def _queue_replies(
     touches: list[ThreadTouch] = []
     for item, text in replies:
         contact, sender = item.contact, item.sender
-        if not (contact.mobile.startswith("+") or contact.mobile.isdigit()):
-            continue  # A name has no route back.
+        if not has_route_back(contact.mobile):
+            continue
         count = count_segments(text)
         draft = Draft(
             new_id(),

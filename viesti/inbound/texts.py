@@ -26,6 +26,7 @@ from viesti.events.catalogue import EventType
 from viesti.events.outbox import NewEvent, record_events
 from viesti.inbound.addresses import Handset, clean, read_handset
 from viesti.inbound.consent import apply_keywords, flag_intent
+from viesti.inbound.lists import send_list_replies
 from viesti.inbound.parts import Joined, Part, add_part
 from viesti.inbound.seen import Sighting, find_fresh, hash_payload
 from viesti.kit.ids import new_id
@@ -194,6 +195,7 @@ def _store(
     has_events = record_events(conn, events + consent.events, now)
     # The balance last: all texts of the account wait for its row.
     has_events |= advance(conn, consent.steps).has_events
+    said = send_list_replies(conn, account_id, consent.list_replies, now)
     charge_received(
         conn,
         account_id,
@@ -201,7 +203,7 @@ def _store(
         reserved_micros=consent.reserved_micros,
         now=now,
     )
-    return TextsTaken(consent.lanes, has_events)
+    return TextsTaken([*consent.lanes, *said.lanes], has_events | said.has_events)
 
 
 def _price(

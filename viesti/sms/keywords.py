@@ -1,7 +1,8 @@
 """Consent keywords in inbound texts: opt-out, opt-in and help.
 
-``inbound`` acts on ``find_keyword`` and flags a conversation for a person when
-``reads_like_opt_out``. Only the word alone counts: "please stop" is no keyword.
+``inbound`` acts on ``find_keyword``, looks for a list's keyword in ``whole_word``, and flags a
+conversation for a person when ``reads_like_opt_out``. Only the word alone counts: "please stop"
+is no keyword.
 
 Source of the words: product decisions (the carriers' list for US and Canadian long codes, and
 the French words of the toll-free network).
@@ -62,6 +63,9 @@ _TOLL_FREE_WORDS: Final[Mapping[str, Keyword]] = MappingProxyType(
     }
 )
 
+# Answers to a question of ours.
+_YES: Final = frozenset({"YES", "Y"})
+
 _NO_WORDS: Final[Mapping[str, Keyword]] = MappingProxyType({})
 
 _LONGEST_KEYWORD: Final = 64  # characters, with everything around it; far above any word's need
@@ -82,6 +86,27 @@ def normalize_keyword(text: str) -> str:
     return unicodedata.normalize("NFC", plain.upper())
 
 
+def whole_word(text: str) -> str | None:
+    """The whole of ``text`` as keywords are compared; None if it is too long to be one."""
+    if len(text) > _LONGEST_KEYWORD:
+        text = text.strip()
+        if len(text) > _LONGEST_KEYWORD:
+            return None
+    return normalize_keyword(text)
+
+
+def is_yes(word: str) -> bool:
+    """Whether ``word``, as ``normalize_keyword`` gives it, says yes."""
+    return word in _YES
+
+
+def is_reserved(word: str) -> bool:
+    """Whether ``word`` means something already, or may be meant so: no list can be joined by it."""
+    return (
+        is_yes(word) or find_keyword(word, toll_free=True) is not None or reads_like_opt_out(word)
+    )
+
+
 def find_keyword(
     text: str,
     extra_words: Mapping[str, Keyword] = _NO_WORDS,
@@ -94,11 +119,9 @@ def find_keyword(
     to the built-in words and never change one. ``toll_free`` adds the toll-free network's
     French words: say whether the text came to a toll-free sender.
     """
-    if len(text) > _LONGEST_KEYWORD:
-        text = text.strip()
-        if len(text) > _LONGEST_KEYWORD:
-            return None
-    word = normalize_keyword(text)
+    word = whole_word(text)
+    if word is None:
+        return None
     found = _WORDS.get(word)
     if found is None and toll_free:
         found = _TOLL_FREE_WORDS.get(word)

@@ -13,10 +13,10 @@ of no country (+800, +883, ...) are refused: no price table has a line for them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+import msgspec
 import phonenumbers
 
 from viesti.sms.number_rules import WORLD, find_calling_code, find_region
@@ -39,8 +39,8 @@ _NANP_CODE: Final = 1
 _COUNTRY_ALIASES: Final = {"UK": "GB"}
 
 
-@dataclass(frozen=True, slots=True)
-class Msisdn:
+# A struct rather than a dataclass: ten thousand are made in one call.
+class Msisdn(msgspec.Struct, frozen=True, gc=False):
     e164: str  # with plus
     country: str  # ISO 3166-1 alpha-2, upper case
 

@@ -102,7 +102,8 @@ def _branches(regions: tuple[str, ...]) -> Iterator[str]:
 
 
 @cache  # one per calling code: some 210 at most
-def _rules(calling_code: int) -> re.Pattern[str] | None:
+def _rules(calling_code: int) -> tuple[re.Pattern[str], int] | None:
+    """The expression, and where in the digits it begins."""
     regions = COUNTRY_CODE_TO_REGION_CODE[calling_code]
     if WORLD in regions:
         return None
@@ -112,7 +113,7 @@ def _rules(calling_code: int) -> re.Pattern[str] | None:
         return None
     prefix = main.national_prefix_for_parsing
     kept = f"(?!{_PLAIN_GROUP.sub('(?:', prefix)})" if prefix else ""
-    return re.compile(f"{kept}(?:{'|'.join(branches)})")
+    return re.compile(f"{kept}(?:{'|'.join(branches)})"), len(str(calling_code))
 
 
 def find_region(digits: str, calling_code: int) -> str | None:
@@ -123,5 +124,6 @@ def find_region(digits: str, calling_code: int) -> str | None:
     rules = _rules(calling_code)
     if rules is None:
         return None
-    match = rules.match(digits, len(str(calling_code)))
+    pattern, start = rules
+    match = pattern.match(digits, start)
     return match.lastgroup if match is not None else None

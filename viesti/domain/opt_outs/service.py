@@ -31,6 +31,14 @@ def opt_out(
     return done.rowcount == 1
 
 
+def is_opted_out(conn: psycopg.Connection, account_id: UUID, mobile: str) -> bool:
+    """Whether the number has opted out, as this transaction sees it."""
+    found = conn.execute(
+        "SELECT 1 FROM opt_outs WHERE account_id = %s AND mobile = %s", (account_id, mobile)
+    ).fetchone()
+    return found is not None
+
+
 def opt_in(conn: psycopg.Connection, account_id: UUID, mobile: str, now: datetime) -> bool:
     """Lift an opt-out and note the consent on the contact; False if there was no opt-out."""
     done = conn.execute(

@@ -1,4 +1,4 @@
-"""The wording that consent asks for; used by the send and by replies to keywords.
+"""The wording that consent asks for; used by the send, by replies to keywords and by lists.
 
 Sources: the product facts on opt-in, opt-out and HELP (carrier rules of the US market): brand
 first, what happened, how to undo it, message frequency and rates.
@@ -35,4 +35,12 @@ def help_reply(name: str, contact: str) -> str:
     reach = f" Contact us at {contact}." if contact else ""
     return (
         f"{name}:{reach} Msg & data rates may apply. Msg frequency varies. Reply STOP to opt out."
+    )
+
+
+def list_prompt(name: str, list_name: str) -> str:
+    """What a list with double opt-in asks if it has no prompt of its own."""
+    return (
+        f"{name}: Reply YES to join {list_name}. Msg & data rates may apply."
+        " Msg frequency varies. Reply HELP for help, STOP to opt out."
     )
