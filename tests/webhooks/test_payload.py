@@ -176,6 +176,33 @@ def test_a_contact_event_carries_the_whole_contact(
     assert payload["tags"][0]["tag"] == "vip"
 
 
+def test_contact_events_carry_the_lists_and_a_lists_events_the_one_they_tell_of(
+    conn: psycopg.Connection, stored: Stored
+) -> None:
+    bare = body_of(conn, stored, EventType.CONTACT_UPDATED, {}, contact_id=stored.contact_id)
+    assert "lists" not in bare
+    for name in ("News", "Club"):
+        list_id = new_id()
+        conn.execute(
+            "INSERT INTO lists (account_id, id, name, created_at, updated_at)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            (stored.account_id, list_id, name, AT, AT),
+        )
+        conn.execute(
+            "INSERT INTO list_members (account_id, list_id, contact_id, opt_in_at, opt_out_at,"
+            " created_at) VALUES (%s, %s, %s, %s, %s, %s)",
+            (stored.account_id, list_id, stored.contact_id, AT, LATER, AT),
+        )
+    told = {"id": str(list_id), "name": "Club", "optIn": "2026-03-01T10:00:00.000Z"}
+    payload = body_of(
+        conn, stored, EventType.LIST_OPT_IN, {"list": told}, contact_id=stored.contact_id
+    )
+    # The list as it was then, the lists as they are now.
+    assert payload["list"] == told
+    assert [one["name"] for one in payload["lists"]] == ["Club", "News"]
+    assert payload["lists"][0] == {**told, "optOut": "2026-03-01T10:05:00.000Z"}
+
+
 def test_conversation_events_carry_the_conversation_as_it_was(
     conn: psycopg.Connection, stored: Stored
 ) -> None:
@@ -222,6 +249,7 @@ def test_an_event_never_reads_another_accounts_rows(
     for kind, ids in (
         (EventType.MESSAGE_SENT, {"message_id": stored.message_id}),
         (EventType.CONTACT_UPDATED, {"contact_id": stored.contact_id}),
+        (EventType.LIST_OPT_OUT, {"contact_id": stored.contact_id}),
         (EventType.CONVERSATION_CLOSED, {"conversation_id": stored.conversation_id}),
     ):
         payload = body_of(conn, strange, kind, {}, **ids)

@@ -22,6 +22,7 @@ from viesti.domain.contacts.views import (
     moment_view,
 )
 from viesti.domain.conversations.views import conversation_view
+from viesti.domain.lists.models import membership_view
 from viesti.domain.messages.views import group_view, message_view
 from viesti.events.catalogue import EventType
 from viesti.kit.clock import iso
@@ -82,7 +83,7 @@ def _message_payload(event: EventRow, message_id: UUID, things: Things) -> dict[
     payload["conversation"] = {
         **payload.get("conversation", {}),
         "closed": iso(closed_at) if closed_at else None,
-        "group": group_view(event.account_id),
+        "group": group_view(event.account_id, row.group),
         "phoneNumber": phone_number,
     }
     told = _told(event)
@@ -110,7 +111,11 @@ def _contact_payload(event: EventRow, things: Things) -> dict[str, Any]:
     contact = things.contacts.get((event.account_id, event.contact_id))
     if contact is None:
         return {"accountId": account, "id": str(event.contact_id)}
-    payload = {"accountId": account, **contact_view(contact)}
+    lists = things.lists.get((event.account_id, event.contact_id), ())
+    shown = contact_view(contact, lists=[membership_view(member) for member in lists])
+    payload = {"accountId": account, **shown}
+    if "list" in event.facts:
+        payload["list"] = event.facts["list"]
     # Some consumers look for the contact under its own name.
     payload["contact"] = identifiers_view(contact)
     blocked: str | None = payload.get("blocked")

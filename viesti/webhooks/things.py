@@ -5,6 +5,7 @@ Every statement on a tenant table is filtered by the accounts of one placement g
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +14,10 @@ from uuid import UUID
 
 import psycopg
 
-from viesti.domain.conversations.views import ConversationRow
+from viesti.domain.conversations.views import ConversationRow, with_sender
+from viesti.domain.groups.models import SenderGroup
+from viesti.domain.groups.queries import find_sender_groups
+from viesti.domain.lists.models import Membership
 from viesti.domain.messages.views import ContactIdentity, MessageRow
 from viesti.events.catalogue import EventType
 
@@ -60,19 +64,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    country: str
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Things:
     """All that the events of a batch are about."""
 
     messages: dict[Key, Message]
     contacts: dict[Key, Contact]
     conversations: dict[Key, ConversationRow]
-    senders: dict[UUID, Sender]
+    senders: dict[UUID, SenderGroup]
+    lists: dict[Key, list[Membership]]  # of the contacts that are on any
 
 
 # What the conversation's own events carry; every other event carries its message or contact.
@@ -100,12 +99,14 @@ def load_things(
     conversations = _load_conversations(conn, accounts, threads)
     sender_ids = {m.row.sender_id for m in messages.values() if m.row.sender_id is not None}
     sender_ids |= {row.sender_id for row in conversations.values()}
-    senders = _load_senders(conn, sender_ids)
+    # Senders stand in a local table, so they are read apart from the tenant rows.
+    senders = find_sender_groups(conn, sender_ids)
     return Things(
-        messages,
+        {key: _with_group(message, senders) for key, message in messages.items()},
         _load_contacts(conn, accounts, people),
-        {key: _with_sender(row, senders) for key, row in conversations.items()},
+        {key: with_sender(row, senders.get(row.sender_id)) for key, row in conversations.items()},
         senders,
+        _load_lists(conn, accounts, people),
     )
 
 
@@ -134,10 +135,20 @@ LEFT JOIN opt_outs o ON o.account_id = c.account_id AND o.mobile = c.mobile
 WHERE c.account_id = ANY(%(accounts)b)
 """
 
+_LISTS = """
+SELECT m.account_id, m.contact_id, l.id, l.name, m.opt_in_at, m.opt_out_at
+FROM unnest(%(pair_accounts)b::uuid[], %(pair_ids)b::uuid[]) AS p(account_id, id)
+JOIN list_members m ON m.account_id = p.account_id AND m.contact_id = p.id
+JOIN lists l ON l.account_id = m.account_id AND l.id = m.list_id
+  AND l.account_id = ANY(%(accounts)b)
+WHERE m.account_id = ANY(%(accounts)b)
+ORDER BY l.name
+"""
+
 _CONVERSATIONS = """
 SELECT v.account_id, v.id, v.contact_id, v.mobile, c.country, c.first_name, c.last_name, c.email,
-       v.sender_id, v.sender, v.last_message_id, v.unread, v.flagged_at, v.created_at,
-       v.updated_at, v.closed_at
+       v.sender_id, v.sender, v.last_message_id, v.unread, v.last_inbound_at, v.read_by,
+       v.flagged_at, v.created_at, v.updated_at, v.closed_at
 FROM unnest(%(pair_accounts)b::uuid[], %(pair_ids)b::uuid[]) AS p(account_id, id)
 JOIN conversations v ON v.account_id = p.account_id AND v.id = p.id
 LEFT JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
@@ -197,6 +208,17 @@ def _load_contacts(
     return {(r[0], r[1]): Contact(*r[1:]) for r in rows}
 
 
+def _load_lists(
+    conn: psycopg.Connection, accounts: list[UUID], keys: set[Key]
+) -> dict[Key, list[Membership]]:
+    if not keys:
+        return {}
+    found: defaultdict[Key, list[Membership]] = defaultdict(list)
+    for r in conn.execute(_LISTS, _pairs(accounts, keys), binary=True):
+        found[r[0], r[1]].append(Membership(*r[2:]))
+    return dict(found)
+
+
 def _load_conversations(
     conn: psycopg.Connection, accounts: list[UUID], keys: set[Key]
 ) -> dict[Key, ConversationRow]:
@@ -209,30 +231,22 @@ def _load_conversations(
             contact=ContactIdentity(r[2], r[3], r[4] or "", r[5], r[6], r[7]),
             sender_id=r[8],
             sender=r[9],
-            sender_country="",
-            sender_active=True,
             last_message_id=r[10],
             last_message=None,
             unread=r[11],
-            flagged_at=r[12],
-            created_at=r[13],
-            updated_at=r[14],
-            closed_at=r[15],
+            last_inbound_at=r[12],
+            read_by=r[13],
+            flagged_at=r[14],
+            created_at=r[15],
+            updated_at=r[16],
+            closed_at=r[17],
         )
         for r in conn.execute(_CONVERSATIONS, _pairs(accounts, keys), binary=True)
     }
 
 
-def _load_senders(conn: psycopg.Connection, ids: set[UUID]) -> dict[UUID, Sender]:
-    """Senders stand in a local table, so they are read apart from the tenant rows."""
-    if not ids:
-        return {}
-    rows = conn.execute("SELECT id, country, active FROM senders WHERE id = ANY(%b)", (list(ids),))
-    return {row[0]: Sender(row[1], row[2]) for row in rows}
-
-
-def _with_sender(row: ConversationRow, senders: dict[UUID, Sender]) -> ConversationRow:
-    sender = senders.get(row.sender_id)
+def _with_group(message: Message, senders: Mapping[UUID, SenderGroup]) -> Message:
+    sender = senders.get(message.row.sender_id) if message.row.sender_id else None
     if sender is None:
-        return row
-    return replace(row, sender_country=sender.country, sender_active=sender.active)
+        return message
+    return replace(message, row=replace(message.row, group=sender.group))
