@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
@@ -21,7 +22,12 @@ from viesti.domain.senders.service import ensure_carrier
 from viesti.kit.clock import utc_now
 from viesti.kit.config import ConfigError, Settings
 from viesti.kit.errors import Unavailable
+from viesti.kit.objects import open_objects
 from viesti.kit.secrets import PlatformKey, ensure_platform_key, load_platform_key
+
+if TYPE_CHECKING:
+    from viesti.domain.messages.expansion import Worked
+    from viesti.housekeeping.turns import Done
 
 SIMULATOR_CARRIER = "simulator"
 SIMULATOR_SYSTEM_ID = "viesti"
@@ -153,10 +159,19 @@ def run_dispatch(settings: Settings) -> None:
 
 def run_work(settings: Settings) -> None:
     """The ``work`` role with the recurring jobs of the rooms that housekeeping does not know."""
+    from viesti.domain.campaigns.work import CAMPAIGNS_CHANNEL
+    from viesti.domain.campaigns.work import find_work as find_campaigns
+    from viesti.domain.campaigns.work import work_on as work_on_campaigns
+    from viesti.domain.contacts.counts import CountKeeper
+    from viesti.domain.imports.store import drop_stale
+    from viesti.domain.imports.work import Importer
     from viesti.domain.messages.credit import release_all_credited
+    from viesti.domain.messages.expansion import EXPANSION_CHANNEL, find_work, work_on
     from viesti.domain.messages.expiry import expire_waiting, mark_missing_receipts
     from viesti.domain.messages.lanes import sweep_lanes
     from viesti.housekeeping.schedule import periodic
+    from viesti.housekeeping.shared_files import forget_removed_files, remove_expired_files
+    from viesti.housekeeping.turns import Works
     from viesti.inbound.sweeps import expire_parts, rematch_early
     from viesti.webhooks.worker import run
 
@@ -169,5 +184,37 @@ def run_work(settings: Settings) -> None:
             periodic("texts that waited too long", 30, expire_waiting),
             periodic("incomplete inbound texts", 30, expire_parts),
             periodic("missing receipts", 600, mark_missing_receipts),
+            periodic("uploads that broke off", 300, drop_stale),
+            periodic("expired files", 300, remove_expired_files(open_objects(settings))),
+            periodic("forgotten files", 3600, forget_removed_files),
+            periodic("row counts", 10, CountKeeper()),
+        ],
+        long_jobs={"imports": periodic("contact files", 1, Importer().piece)},
+        works=[
+            Works("sending jobs", EXPANSION_CHANNEL, find_work, _telling(work_on)),
+            Works(
+                "campaigns",
+                CAMPAIGNS_CHANNEL,
+                find_campaigns,
+                _telling(work_on_campaigns(timedelta(seconds=settings.campaign_late_s))),
+            ),
         ],
     )
+
+
+def _telling(
+    work_on: Callable[[psycopg.Connection, UUID, UUID, datetime], Worked],
+) -> Callable[[psycopg.Connection, UUID, UUID, datetime], Done]:
+    """Pieces of a domain's work, with the channels that they wake, which are known here only."""
+    from viesti.dispatch.settings import DISPATCH_CHANNEL
+    from viesti.events.outbox import WEBHOOKS_CHANNEL
+    from viesti.housekeeping.turns import Done
+
+    def piece(conn: psycopg.Connection, account_id: UUID, id_: UUID, now: datetime) -> Done:
+        worked = work_on(conn, account_id, id_, now)
+        wake = [(DISPATCH_CHANNEL, str(lane)) for lane in {hint.lane_id for hint in worked.wake}]
+        if worked.has_events:
+            wake.append((WEBHOOKS_CHANNEL, ""))
+        return Done(worked.done, wake)
+
+    return piece

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from viesti import __version__
-from viesti.commands import accounts, carriers, database, doctor, jobs, roles, settings, status
+from viesti.commands import (
+    accounts,
+    carriers,
+    contacts,
+    database,
+    doctor,
+    groups,
+    jobs,
+    roles,
+    settings,
+    status,
+)
 
 app = typer.Typer(
     name="viesti",
@@ -54,6 +65,9 @@ app.add_typer(accounts.account_app, name="account", rich_help_panel=SET_UP)
 app.add_typer(accounts.credentials_app, name="credentials", rich_help_panel=SET_UP)
 app.add_typer(carriers.carrier_app, name="carrier", rich_help_panel=SET_UP)
 app.add_typer(carriers.sender_app, name="sender", rich_help_panel=SET_UP)
+app.add_typer(groups.group_app, name="group", rich_help_panel=SET_UP)
+app.add_typer(groups.user_app, name="user", rich_help_panel=SET_UP)
+app.add_typer(contacts.contacts_app, name="contacts", rich_help_panel=SET_UP)
 app.add_typer(jobs.jobs_app, name="jobs", rich_help_panel=CARE)
 
 

@@ -10,13 +10,20 @@ from viesti.api.errors import CATALOGUE, status_of
 from viesti.kit.codes import as_markdown, describe
 from viesti.kit.errors import Conflict, Invalid, NotFound, Unavailable
 
-CODE = re.compile(r'"((?:GEN|CONT|CONV|ACCT|INT|MSG|TMPL|CAMP|WEBH|FILE|JOB)-[0-9]{3})"')
+CODE = re.compile(r'"([A-Z]+-[0-9]{3})"')
+TOLD = re.compile(r"`([A-Z]{3,4}-[0-9]{3})`")
 
 
 def test_every_code_that_the_program_can_give_is_in_the_catalogue() -> None:
     root = Path(viesti.__file__).parent
     used = {code for path in root.rglob("*.py") for code in CODE.findall(path.read_text())}
     assert used <= CATALOGUE.keys()
+
+
+def test_every_code_that_the_documentation_names_is_in_the_catalogue() -> None:
+    pages = (Path(viesti.__file__).parents[1] / "docs").rglob("*.md")
+    told = {code for page in pages for code in TOLD.findall(page.read_text())}
+    assert told <= CATALOGUE.keys() | {"SHA-256"}
 
 
 def test_every_entry_says_what_happened_and_what_to_do() -> None:

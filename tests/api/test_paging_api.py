@@ -45,6 +45,7 @@ def test_a_page_is_cut_where_it_is_asked_for(tenant: Tenant) -> None:
         "limit": 100,
         "totalCount": 130,
         "hasNext": True,
+        "after": answer["data"][-1]["id"],
     }
     assert len(answer["data"]) == 100
     last = tenant.get("/contacts?limit=100&offset=120").json()
@@ -62,6 +63,49 @@ def test_no_row_comes_twice_while_new_ones_arrive(tenant: Tenant) -> None:
         seen += [contact["id"] for contact in page["data"]]
         tenant.post("/contacts", json={"mobile": f"+1212300{offset:04d}"})
     assert len(seen) == len(set(seen)) == 60
+
+
+@pytest.mark.parametrize("path", ["/contacts", "/messages", "/conversations"])
+def test_a_walk_gives_every_row_that_was_there_once_and_in_order(tenant: Tenant, path: str) -> None:
+    people = [{"mobile": f"+1212200{n:04d}"} for n in range(25)]
+    tenant.post("/messages", json={"contacts": people, "template": "Hello"})
+    there = [row["id"] for row in tenant.get(f"{path}?limit=100").json()["data"]]
+    walked: list[str] = []
+    after = ""
+    while True:
+        page = tenant.get(f"{path}?limit=7&after={after}").json()
+        walked += [row["id"] for row in page["data"]]
+        # Whatever comes and goes meanwhile moves nothing.
+        number = {"mobile": f"+1212300{len(walked):04d}"}
+        tenant.post("/messages", json={"contacts": [number], "template": f"Hi {len(walked)}"})
+        if not page["pagination"]["hasNext"]:
+            break
+        after = page["pagination"]["after"]
+    assert len(there) == 25
+    assert [row for row in walked if row in there] == there
+    assert len(walked) == len(set(walked))
+    for bad in ("x", "1", "%00", tenant.client_id[:-1]):
+        assert tenant.get(f"{path}?after={bad}").status_code == 400
+
+
+def test_a_total_beyond_what_is_counted_is_marked(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("viesti.domain.contacts.queries.EXACT_TO", 5)
+    people = [{"mobile": f"+1212200{n:04d}", "firstName": f"Ada{n}"} for n in range(12)]
+    tenant.post("/contacts", json=people)
+    seen: list[str] = []
+    for offset in (0, 5, 10):
+        answer = tenant.get(f"/contacts?firstName=ada&limit=5&offset={offset}")
+        assert answer.headers["x-total-count-estimated"] == "true"
+        page = answer.json()
+        assert page["pagination"]["totalCount"] > 5
+        assert page["pagination"]["hasNext"] == (offset < 10)
+        seen += [row["firstName"] for row in page["data"]]
+    assert seen == [f"Ada{n}" for n in range(12)]
+    exact = tenant.get("/contacts?firstName=ada1&limit=2")
+    assert "x-total-count-estimated" not in exact.headers
+    assert exact.json()["pagination"]["totalCount"] == 3
 
 
 def test_a_large_limit_is_taken_for_groups(new_tenant: Callable[..., Tenant]) -> None:

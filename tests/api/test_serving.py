@@ -128,7 +128,8 @@ def test_says_that_it_is_alive_and_stops_cleanly_when_told(
     api: ServedApi, conn: psycopg.Connection
 ) -> None:
     until = time.monotonic() + STARTS_WITHIN_S
-    while conn.execute("SELECT role FROM processes").fetchall() != [("api",)]:
+    workers = [("api",)] * api.settings.api_processes
+    while conn.execute("SELECT role FROM processes").fetchall() != workers:
         assert time.monotonic() < until
         conn.rollback()
         time.sleep(0.05)

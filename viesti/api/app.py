@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -17,7 +18,7 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler, Message, Receive, Scope, Send
 from psycopg_pool import ConnectionPool
 
-from viesti.api.auth import Authenticator, account_guard, allowance_of
+from viesti.api.auth import Authenticator, account_guard, allowance_of, token_guard
 from viesti.api.body import MAX_OCTETS
 from viesti.api.database import Database
 from viesti.api.errors import HANDLERS
@@ -35,6 +36,7 @@ from viesti.db.heartbeat import Heartbeat
 from viesti.db.pool import open_pool
 from viesti.db.waker import Waker
 from viesti.kit.config import Settings, load_settings
+from viesti.kit.objects import open_objects
 from viesti.kit.process import SUPERVISOR_VARIABLE, follow_supervisor
 from viesti.kit.secrets import load_platform_key
 
@@ -49,6 +51,7 @@ _CORS_EXPOSED = [
     "RateLimit-Limit",
     "RateLimit-Remaining",
     "RateLimit-Reset",
+    "X-Total-Count-Estimated",
 ]
 
 Pool = ConnectionPool[psycopg.Connection]
@@ -77,15 +80,27 @@ def create_app(settings: Settings, pool: Pool) -> Litestar:
         authenticator=Authenticator(settings, platform_key, database),
         waker=Waker(_direct(settings), "api"),
         metrics=PlatformMetrics(database),
+        objects=open_objects(settings),
     )
+
+    limiter = RateLimiter(settings, database)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None]:
+        returning = [
+            asyncio.create_task(limiter.give_back()),
+            asyncio.create_task(services.authenticator.give_back()),
+        ]
         yield
+        for task in returning:
+            task.cancel()
         await to_thread.run_sync(services.waker.close)
 
     return Api(
-        route_handlers=_routes(account_guard(services.authenticator, RateLimiter(settings))),
+        route_handlers=_routes(
+            account_guard(services.authenticator, limiter),
+            token_guard(services.authenticator, limiter),
+        ),
         exception_handlers=HANDLERS,
         before_send=[_finish],
         lifespan=[lifespan],
@@ -97,11 +112,24 @@ def create_app(settings: Settings, pool: Pool) -> Litestar:
     )
 
 
-def _routes(guard: Any) -> list[ControllerRouterHandler]:
+def _routes(guard: Any, bare_guard: Any) -> list[ControllerRouterHandler]:
     # Imported here: prometheus_client settles where it counts when it is imported, which in a
     # worker must be after ``run`` named the folder that the workers share.
-    from viesti.api import health
-    from viesti.api.v1 import contacts, conversations, groups, jobs, messages, token, webhooks
+    from viesti.api import health, reference, shared_files
+    from viesti.api.v1 import (
+        campaigns,
+        contacts,
+        conversations,
+        groups,
+        imports,
+        jobs,
+        lists,
+        messages,
+        templates,
+        token,
+        tools,
+        webhooks,
+    )
 
     account = Router(
         path="/v1/accounts/{account_id:str}",
@@ -112,10 +140,22 @@ def _routes(guard: Any) -> list[ControllerRouterHandler]:
             *conversations.ROUTES,
             *webhooks.ROUTES,
             *jobs.ROUTES,
+            *imports.ROUTES,
+            *lists.ROUTES,
             *groups.ROUTES,
+            *campaigns.ROUTES,
+            *templates.ROUTES,
         ],
     )
-    return [account, *token.ROUTES, *health.ROUTES]
+    tooling = Router(path="/", guards=[bare_guard], route_handlers=tools.ROUTES)
+    return [
+        account,
+        tooling,
+        *token.ROUTES,
+        *shared_files.ROUTES,
+        *health.ROUTES,
+        *reference.ROUTES,
+    ]
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:
@@ -175,7 +215,7 @@ def run(settings: Settings) -> None:
     global _serving, _server_pid
     _serving, _server_pid = settings, os.getpid()
     with contextlib.ExitStack() as stack:
-        if settings.api_workers > 1:
+        if settings.api_processes > 1:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="viesti-api-"))
             os.environ[METRICS_FOLDER] = folder
         Granian(
@@ -184,10 +224,10 @@ def run(settings: Settings) -> None:
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGI,
-            workers=settings.api_workers,
+            workers=settings.api_processes,
             loop=Loops.uvloop,
             websockets=False,
             log_enabled=False,
-            respawn_failed_workers=settings.api_workers > 1,
+            respawn_failed_workers=settings.api_processes > 1,
             workers_kill_timeout=STOP_WITHIN_S,
         ).serve()

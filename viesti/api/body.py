@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
-from viesti.kit.errors import Invalid, UnsupportedMedia
+from viesti.kit.errors import Invalid, TooLarge, UnsupportedMedia
 
 T = TypeVar("T")
 
 # An escaped NUL (an odd number of backslashes before u0000): PostgreSQL cannot store one.
+_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 # A call of 10,000 recipients with names and attributes fits.
 MAX_BULK_OCTETS = 32 * 1024 * 1024
@@ -31,6 +32,27 @@ def require_json(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMedia("The body must be JSON: send Content-Type: application/json.")
 
 
+def read_idempotency_key(request: Request[Any, Any, Any]) -> str | None:
+    """The Idempotency-Key of a call, if it has one. Raises Invalid (GEN-400)."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Invalid("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+    return key
+
+
+async def read_body(request: Request[Any, Any, Any], max_octets: int) -> bytes:
+    """The body, where the route itself sets no bound. Raises TooLarge (GEN-413) beyond it."""
+    body = bytearray()
+    too_large = TooLarge(f"The body is larger than {max_octets} octets.")
+    if (request.content_length or 0) > max_octets:
+        raise too_large
+    async for piece in request.stream():
+        body += piece
+        if len(body) > max_octets:
+            raise too_large
+    return bytes(body)
+
+
 def without_mark(body: bytes) -> bytes:
     """``body`` without the byte order mark that some clients begin it with."""
     return body.removeprefix(codecs.BOM_UTF8)
@@ -44,9 +66,13 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """``body`` as the decoder's model. Raises Invalid (GEN-400) and says what is wrong where."""
     if is_blank(body):
         raise Invalid("The request has no body.")
-    if _ESCAPED_NUL.search(body):
+    # A plain search first: the expression takes 50 ms for a megabyte.
+    if b"\\u0000" in body and _ESCAPED_NUL.search(body):
         raise Invalid("The body holds a NUL character, which cannot be stored.")
     try:
+        # The decoder does not look into what no field takes.
+        if not body.isascii():
+            body.decode()
         return decoder.decode(without_mark(body))
     except msgspec.ValidationError as error:
         raise Invalid(f"The body does not fit: {error}.") from error

@@ -70,15 +70,20 @@ def status_of(error: ViestiError) -> int:
     return next((status for kind, status in _BY_BRANCH if isinstance(error, kind)), 500)
 
 
-def envelope(code: str, message: str) -> dict[str, Any]:
-    return {"success": False, "error": {"code": code, "message": message}}
+def envelope(code: str, message: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """``details`` say for programs what the message says for people, such as line and column."""
+    return {"success": False, "error": {**(details or {}), "code": code, "message": message}}
 
 
 def _answer(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    status: int,
+    code: str,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Response[bytes]:
     return Response(
-        _encode(envelope(code, message)),
+        _encode(envelope(code, message, details)),
         status_code=status,
         media_type="application/json",
         headers=dict(headers or {}),
@@ -96,7 +101,7 @@ def _on_viesti_error(request: Request[Any, Any, Any], error: ViestiError) -> Res
         headers["WWW-Authenticate"] = 'Bearer realm="viesti"'
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_refused", request_id=request_id_of(request.scope), code=error.code)
-    return _answer(status, error.code, error.message, headers)
+    return _answer(status, error.code, error.message, headers, error.details)
 
 
 def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from litestar.connection import ASGIConnection
+from obstore.store import ObjectStore
 
 from viesti.api.auth import Authenticator
 from viesti.api.database import Database
@@ -25,6 +26,7 @@ class Services:
     authenticator: Authenticator
     waker: Waker
     metrics: PlatformMetrics
+    objects: ObjectStore
 
 
 def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:

@@ -82,6 +82,12 @@ _TABLE: tuple[tuple[str, int, str, str], ...] = (
     ("MSG-036", 200, "Texts from this toll-free number are blocked.", "Have the number verified."),
     ("MSG-037", 200, "The number belongs to no carrier.", "Check the number."),
     ("MSG-043", 200, "The text has a link by a free shortener.", "Use your own domain."),
+    (
+        "MSG-100",
+        409,
+        "The text has begun to leave or has ended.",
+        "It cannot be canceled any more.",
+    ),
     # Templates, webhooks, jobs.
     ("TMPL-001", 400, "The template cannot be parsed.", "See the line and column in the message."),
     ("TMPL-002", 400, "The template is larger or deeper than allowed.", "Make it simpler."),
@@ -91,6 +97,11 @@ _TABLE: tuple[tuple[str, int, str, str], ...] = (
         "The merged text is longer than allowed.",
         "Shorten the template or its data.",
     ),
+    ("TMPL-004", 404, "There is no such template.", "Check the template's id."),
+    ("TMPL-005", 400, "A field of the template cannot be stored.", "Correct what is named."),
+    ("TMPL-006", 409, "The account has as many templates as it may.", "Delete one first."),
+    # Groups.
+    ("GRP-001", 404, "There is no such group.", "Check the group's id; see GET groups."),
     ("WEBH-001", 404, "There is no such webhook.", "Check the URL or id, percent-encoded."),
     (
         "WEBH-002",
@@ -100,8 +111,34 @@ _TABLE: tuple[tuple[str, int, str, str], ...] = (
     ),
     ("WEBH-003", 400, "An event type is not known.", "Use the event types of the documentation."),
     ("WEBH-004", 409, "The account has as many webhooks as it may.", "Remove one first."),
-    ("WEBH-004", 409, "The account has as many webhooks as it may.", "Remove one first."),
+    # Campaigns.
+    ("CAMP-001", 404, "There is no such campaign.", "Check the campaign's id."),
+    ("CAMP-002", 400, "The trigger is not one that is offered.", "Use M, S or FU."),
+    ("CAMP-003", 400, "The schedule cannot be used.", "Correct what the message names."),
+    ("CAMP-004", 409, "The campaign lacks recipients or a text.", "Complete it, then run it."),
+    (
+        "CAMP-005",
+        409,
+        "The campaign's state does not allow this.",
+        "Wait for its run, or resume or cancel it.",
+    ),
+    ("CAMP-006", 400, "The report cannot be ordered so.", "Give a URL that is public."),
+    ("CAMP-007", 400, "The campaign's file cannot be used.", "Correct what the message names."),
+    ("CAMP-008", 400, "A field of the campaign cannot be stored.", "Shorten or correct it."),
+    ("FILE-001", 404, "There is no such file.", "Check the link."),
+    ("FILE-002", 415, "Files of this kind are not shared.", "Share an image, audio, video or PDF."),
+    ("FILE-003", 413, "The file is larger than allowed.", "Make it smaller."),
+    ("FILE-004", 410, "The link to the file has expired.", "Share the file again."),
+    ("FILE-005", 400, "The request holds no file.", "Send the file as the part named media."),
+    ("LIST-001", 404, "There is no such list.", "Check the list's id."),
+    ("LIST-002", 409, "Another list has this name.", "Choose another name."),
+    ("LIST-003", 400, "The list's keyword cannot be used.", "Choose a word of its own."),
+    ("LIST-004", 409, "Another list has this keyword.", "Choose another keyword."),
     ("JOB-001", 404, "There is no such job.", "Check the job's id."),
+    ("JOB-002", 409, "The job was canceled.", "Send again; nothing resumes a canceled job."),
+    ("IMP-001", 400, "The file cannot be read.", "Correct what the message names."),
+    ("IMP-002", 400, "No column holds mobile numbers.", "Name the columns in the first row."),
+    ("IMP-003", 409, "Too many files wait to be worked off.", "Wait until one is done."),
 )
 
 CATALOGUE: dict[str, CodeInfo] = {row[0]: CodeInfo(*row) for row in _TABLE}

@@ -87,7 +87,11 @@ class Settings:
     )
     host: str = _set(config_values.read_host, "127.0.0.1", "The address that the API listens on")
     port: int = _set(_port, 8080, "The port that the API listens on")
-    api_workers: int = _set(config_values.read_whole(1, 64), 1, "Worker processes of the API")
+    api_workers: int | None = _set(
+        config_values.read_optional_whole(1, 64),
+        None,
+        "Worker processes of the API; auto: two where there are two processors, else one",
+    )
     public_url: str = _set(
         config_values.read_web_url, "", "The address that the outside sees; empty: http://host:port"
     )
@@ -105,13 +109,22 @@ class Settings:
     rate_limit_per_s: int = _set(
         config_values.read_whole(0, 1_000_000),
         20,
-        "Requests a second of one API client, in each API process; 0: any number",
+        "Requests a second of one API client, over all API processes; 0: any number",
     )
     rate_limit_burst: int = _set(
         config_values.read_whole(1, 1_000_000), 100, "Requests that one API client may make at once"
     )
     token_ttl_s: int = _set(
         config_values.read_whole(60, 3600), 3600, "How long an access token is good for"
+    )
+    files_url: str = _set(
+        config_values.read_objects_url,
+        "",
+        "Where shared files lie: file://, s3://, gs:// or az://; empty: in the data folder",
+    )
+    file_max_mb: int = _set(config_values.read_whole(1, 100), 10, "The largest shared file, in MB")
+    file_days: int = _set(
+        config_values.read_whole(1, 3650), 30, "How long the link of a shared file is good for"
     )
     simulator: bool = _set(
         config_values.read_flag, True, "Whether serve starts the phone network simulator"
@@ -146,6 +159,17 @@ class Settings:
         1.0,
         "Stretches or, for drills, shortens the waits between a webhook's retries",
     )
+    import_max_mib: int = _set(
+        config_values.read_whole(1, 2048), 200, "MiB of one contact file, at most"
+    )
+    import_max_rows: int = _set(
+        config_values.read_whole(1, 2_000_000), 1_000_000, "Rows of one contact file, at most"
+    )
+    campaign_late_s: int = _set(
+        config_values.read_whole(60, 86400),
+        3600,
+        "Up to which a campaign's run is made up for after a pause of the platform",
+    )
     retention_events_days: int = _set(
         config_values.read_whole(1, 3650), 30, "How long events and webhook attempts are kept"
     )
@@ -173,6 +197,11 @@ class Settings:
             return ipaddress.ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return False
+
+    @property
+    def api_processes(self) -> int:
+        """The API's worker processes, ``auto`` resolved."""
+        return self.api_workers or min(2, os.cpu_count() or 1)
 
     @property
     def private_allowed(self) -> bool:

@@ -46,6 +46,11 @@ def read_optional_flag(raw: str) -> bool | None:
     return None if raw.strip() in ("", "auto") else read_flag(raw)
 
 
+def read_optional_whole(low: int, high: int) -> Callable[[str], int | None]:
+    read = read_whole(low, high)
+    return lambda raw: None if raw.strip() in ("", "auto") else read(raw)
+
+
 def read_whole(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
         try:
@@ -103,6 +108,14 @@ def read_web_url(raw: str) -> str:
     if raw and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError("must look like https://texts.example.org")
     return raw.rstrip("/")
+
+
+def read_objects_url(raw: str) -> str:
+    """The URL of an object store, or nothing."""
+    text = raw.strip()
+    if text and not text.startswith(("file:///", "s3://", "gs://", "az://")):
+        raise ValueError("must begin with file:///, s3://, gs:// or az://")
+    return text
 
 
 def read_networks(raw: str) -> tuple[Network, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -12,17 +12,22 @@ from litestar import Request, Response, delete, get, post, put
 from litestar.params import FromPath
 
 from viesti.api.auth import caller_of
-from viesti.api.body import BULK_OCTETS, MAX_BULK_OCTETS, decode_json, is_blank, require_json
-from viesti.api.paging import Query, read_paging, read_text
-from viesti.api.respond import answer, ok, ok_page
-from viesti.api.services import services_of
-from viesti.domain.accounts.models import Profile
-from viesti.domain.contacts.models import ContactInput, MergeStrategy
-from viesti.domain.contacts.queries import (
-    ContactFilter,
-    get_contact,
-    list_contacts,
+from viesti.api.body import (
+    BULK_OCTETS,
+    MAX_BULK_OCTETS,
+    decode_json,
+    is_blank,
+    read_body,
+    require_json,
 )
+from viesti.api.paging import Query, read_text, read_walk
+from viesti.api.respond import answer, ok, ok_walk
+from viesti.api.services import services_of
+from viesti.api.v1.contact_upload import kind_of_upload, parse_strategy, take_upload
+from viesti.domain.accounts.models import Profile
+from viesti.domain.contacts.filters import MAX_CLAUSES, ContactFilter
+from viesti.domain.contacts.models import ContactInput, clean_tag
+from viesti.domain.contacts.queries import ContactPage, get_contact, list_contacts
 from viesti.domain.contacts.service import (
     RefusedContact,
     create_contacts,
@@ -32,6 +37,8 @@ from viesti.domain.contacts.service import (
 from viesti.domain.contacts.tags import find_hidden_tags
 from viesti.domain.contacts.upsert import ContactRow
 from viesti.domain.contacts.views import contact_view, refused_view
+from viesti.domain.lists.models import membership_view
+from viesti.domain.lists.service import find_memberships, put_on_lists
 from viesti.events.outbox import WEBHOOKS_CHANNEL
 from viesti.kit.clock import utc_now
 from viesti.kit.errors import Invalid
@@ -48,29 +55,35 @@ _ONE_OR_NONE: msgspec.json.Decoder[ContactInput | list[ContactInput] | None] = m
 async def list_(request: Request[Any, Any, Any]) -> Response[bytes]:
     account = caller_of(request).account_id
     query: Query = request.query_params
-    paging = read_paging(query)
+    paging = read_walk(query)
     narrow = ContactFilter(
+        q=read_text(query, "q"),
         first_name=read_text(query, "firstName"),
         last_name=read_text(query, "lastName"),
         email=read_text(query, "email"),
         mobile=read_text(query, "mobile"),
-        tags=_read_tags(query),
+        tags=tuple(map(clean_tag, _read_several(query, "tags"))),
+        lists=_read_several(query, "list"),
     )
 
-    def work(conn: psycopg.Connection) -> tuple[list[dict[str, Any]], int]:
-        page = list_contacts(conn, account, narrow, paging.offset, paging.limit)
-        return _views(conn, account, page.contacts), page.total_count
+    def work(conn: psycopg.Connection) -> tuple[list[dict[str, Any]], ContactPage]:
+        page = list_contacts(conn, account, narrow, paging.offset, paging.limit, paging.after)
+        return _views(conn, account, page.contacts), page
 
-    data, total = await services_of(request).database.run(work)
-    return ok_page(data, paging, total)
+    data, page = await services_of(request).database.run(work)
+    return ok_walk(data, paging, page.count, has_next=page.has_next)
 
 
-@post("/contacts", status_code=201, request_max_body_size=MAX_BULK_OCTETS)
+# A file may be larger than any JSON; either is held to its bound while it is read.
+@post("/contacts", status_code=201, request_max_body_size=None)
 async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     caller = caller_of(request)
-    strategy = _read_strategy(request.query_params)
+    strategy = parse_strategy(read_text(request.query_params, "mergeStrategy"))
+    upload = kind_of_upload(request)
+    if upload is not None:
+        return await take_upload(request, upload, strategy)
     require_json(request)
-    body = await request.body()
+    body = await read_body(request, MAX_BULK_OCTETS)
     bulk = len(body) > BULK_OCTETS
     given: ContactInput | list[ContactInput] = (
         await to_thread.run_sync(decode_json, body, _ONE_OR_MORE)
@@ -82,11 +95,19 @@ async def create(request: Request[Any, Any, Any]) -> Response[bytes]:
     def work(conn: psycopg.Connection) -> tuple[list[dict[str, Any]], bool]:
         created = create_contacts(conn, caller.account_id, contacts, strategy, utc_now())
         stored = [row for row in created.results if isinstance(row, ContactRow)]
-        hidden = find_hidden_tags(conn, caller.account_id, stored)
+        put_on_lists(
+            conn,
+            caller.account_id,
+            {
+                result.id: _lists_of(given) or []
+                for given, result in zip(contacts, created.results, strict=True)
+                if isinstance(result, ContactRow) and _lists_of(given)
+            },
+            utc_now(),
+        )
+        shown = iter(_views(conn, caller.account_id, stored))
         views = [
-            contact_view(result, hidden)
-            if isinstance(result, ContactRow)
-            else _refused_view(given, result)
+            next(shown) if isinstance(result, ContactRow) else _refused_view(given, result)
             for given, result in zip(contacts, created.results, strict=True)
         ]
         return views, created.has_events
@@ -138,6 +159,9 @@ async def update(request: Request[Any, Any, Any], contact_id: FromPath[str]) -> 
 
     def work(conn: psycopg.Connection) -> tuple[dict[str, Any], bool]:
         updated = update_contact(conn, account, contact_id, given, utc_now())
+        lists = _lists_of(given)
+        if lists is not None:
+            put_on_lists(conn, account, {updated.contact.id: lists}, utc_now(), replace=True)
         return _views(conn, account, [updated.contact])[0], updated.has_events
 
     services = services_of(request)
@@ -162,7 +186,21 @@ def _views(
     conn: psycopg.Connection, account_id: UUID, contacts: list[ContactRow]
 ) -> list[dict[str, Any]]:
     hidden = find_hidden_tags(conn, account_id, contacts)
-    return [contact_view(contact, hidden) for contact in contacts]
+    lists = find_memberships(conn, account_id, [contact.id for contact in contacts])
+    return [
+        contact_view(
+            contact, hidden, [membership_view(member) for member in lists.get(contact.id, ())]
+        )
+        for contact in contacts
+    ]
+
+
+def _lists_of(given: ContactInput) -> list[Any] | None:
+    """The lists that were given; None where none were, or something else of that name."""
+    written: Any = given.lists
+    if written is None:
+        return []
+    return cast("list[Any]", written) if isinstance(written, list) else None
 
 
 def _refused_view(given: ContactInput, refused: RefusedContact) -> dict[str, Any]:
@@ -180,22 +218,16 @@ def _refused_view(given: ContactInput, refused: RefusedContact) -> dict[str, Any
     )
 
 
-def _read_tags(query: Query) -> tuple[str, ...]:
-    """Tags are divided by commas, or the parameter is repeated."""
+def _read_several(query: Query, name: str) -> tuple[str, ...]:
+    """Several texts are divided by commas, or the parameter is repeated."""
     found: dict[str, None] = {}
-    for value in query.getall("tags", []):
-        for tag in read_text(Query([("tags", value)]), "tags").split(","):
-            if tag.strip():
-                found[tag.strip()] = None
+    for value in query.getall(name, []):
+        for text in read_text(Query([(name, value)]), name).split(","):
+            if text.strip():
+                found[text.strip()] = None
+    if len(found) > MAX_CLAUSES:
+        raise Invalid(f"{name} may name at most {MAX_CLAUSES}.")
     return tuple(found)
-
-
-def _read_strategy(query: Query) -> MergeStrategy:
-    word = read_text(query, "mergeStrategy").lower()
-    try:
-        return MergeStrategy(word) if word else MergeStrategy.APPEND
-    except ValueError as error:
-        raise Invalid("mergeStrategy is one of append, core, remove.") from error
 
 
 ROUTES = [list_, create, fetch, update, remove]
