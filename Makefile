@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 # The package itself: built by what the lock holds, so nothing else is fetched.
 INSTALL_SELF := $(PIP) --no-deps --no-build-isolation --editable .
 
-.PHONY: run test check format lint types contracts lengths bench lock clean
+.PHONY: run test check format lint types contracts lengths bench soak lock clean
 .DEFAULT_GOAL := run
 
 run: .venv/.run
@@ -36,7 +36,15 @@ lengths: .venv/.dev
 
 # One benchmark per promise; each is also a program of its own: .venv/bin/python bench/NAME.py
 bench: .venv/.dev
-	@set -e; for name in $(filter-out bench/stage.py,$(sort $(wildcard bench/*.py))); do echo "== $$name"; $(BIN)/python $$name; done
+	@set -e; for name in $(filter-out bench/stage.py bench/profiler.py bench/stock.py,$(sort $(wildcard bench/*.py))); do echo "== $$name"; $(BIN)/python $$name; done
+
+# What CI tries for seconds, for as long as a real outage: ten minutes each, half an hour in all.
+SOAK_SECONDS ?= 600
+SOAK_ROUNDS ?= 20
+soak: .venv/.dev
+	OUTAGE_SECONDS=$(SOAK_SECONDS) CHAOS_SECONDS=$(SOAK_SECONDS) FIRE_ROUNDS=$(SOAK_ROUNDS) \
+	  $(BIN)/pytest -n 0 -s -m "slow or kill" tests/flows/test_outage.py \
+	  tests/flows/dispatch/test_chaos.py tests/flows/test_nothing_lost.py
 
 # After a change of the dependencies in pyproject.toml; needs uv.
 lock:
@@ -60,4 +68,12 @@ clean:
 	@echo "Installing Viesti and its development tools into .venv, about a minute ..."
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
 	@$(INSTALL_SELF)
+	@touch $@
+
+# What the tests of the Postman collection run with; node and npm come with the development tools.
+.venv/.node: .venv/.dev tests/interop/package.json tests/interop/package-lock.json
+	@echo "Installing newman into .venv/newman ..."
+	@mkdir -p .venv/newman
+	@cp tests/interop/package.json tests/interop/package-lock.json .venv/newman/
+	@cd .venv/newman && PATH="$$PWD/../bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from tests.flows.conftest import Platform
 from tests.flows.rig import Account, Handsets, Receiver, until
+from viesti.db.embedded import Layout
 
 STOP_WORDS = ("STOP", "cancel", "End", "OPTOUT", "opt-out", "Quit", "REVOKE", "unsubscribe")
 
@@ -49,7 +51,7 @@ def test_1_a_first_text_within_five_minutes(platform: Platform, handsets: Handse
     assert len(handsets.submits_to("13475550121")) == 1
 
 
-def test_2_a_thousand_personalised_texts_in_one_call(account: Account) -> None:
+def test_2_a_thousand_personalised_texts_in_one_call(account: Account, handsets: Handsets) -> None:
     names = ["O'Brien", "Zoë", "<b>", ""]
     contacts = [
         {
@@ -85,6 +87,13 @@ def test_2_a_thousand_personalised_texts_in_one_call(account: Account) -> None:
         "all delivered",
         60,
     )
+    # Of these four the one whose letter is outside GSM-7 alone is UCS-2 on the wire (8).
+    codings = {
+        name: {p["data_coding"] for p in handsets.submits_to(m["contact"]["mobile"]["number"])}
+        for name, m in texts.items()
+        if name in names
+    }
+    assert codings == {"O'Brien": {0}, "Zoë": {8}, "<b>": {0}, "": {0}}
 
 
 @pytest.mark.parametrize(
@@ -222,20 +231,38 @@ def test_8_the_duplicate_guard_and_the_idempotency_key(
 
 
 def test_9_the_balance_never_goes_below_zero(
-    make_account: Callable[..., Account], platform: Platform
+    make_account: Callable[..., Account], platform: Platform, handsets: Handsets
 ) -> None:
     poor = make_account("--balance", "0.13")
 
     def send(index: int) -> dict[str, Any]:
-        return poor.send(f"+13475550{152 + index}", f"text {index}")
+        return poor.send(f"+13475550{452 + index}", f"text {index}")
 
     with ThreadPoolExecutor(10) as threads:
         sent = list(threads.map(send, range(10)))
     assert sorted(m["status"] for m in sent) == ["queued"] * 4 + ["suspended"] * 6
     assert {m["error"]["code"] for m in sent if m["status"] == "suspended"} == {"ACCT-006"}
+    for message in sent:
+        if message["status"] == "queued":
+            poor.wait_status(message["id"], "delivered")
+    assert _balance(platform, poor) == (2_000, 0)  # of 0.13 dollars 0.128 are spent
+    assert sum(len(handsets.texts(m["contact"]["mobile"]["number"])) for m in sent) == 4
     platform.command("account", "top-up", "--account", poor.account_id, "--amount", "10")
     for message in sent:
         poor.wait_status(message["id"], "delivered")
+    assert [len(handsets.texts(m["contact"]["mobile"]["number"])) for m in sent] == [1] * 10
+    assert _balance(platform, poor) == (10_000_000 + 130_000 - 320_000, 0)
+
+
+def _balance(platform: Platform, account: Account) -> tuple[int, int]:
+    """Micros that are available and reserved."""
+    with psycopg.connect(Layout(platform.settings.data_dir.absolute()).dsn()) as conn:
+        row = conn.execute(
+            "SELECT available_micros, reserved_micros FROM balances WHERE account_id = %s",
+            (account.account_id,),
+        ).fetchone()
+    assert row is not None
+    return row
 
 
 def test_10_threads_belong_to_a_sender_and_a_contact(
