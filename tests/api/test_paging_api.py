@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from tests.api.conftest import Tenant
@@ -99,13 +100,26 @@ def test_a_total_beyond_what_is_counted_is_marked(
         answer = tenant.get(f"/contacts?firstName=ada&limit=5&offset={offset}")
         assert answer.headers["x-total-count-estimated"] == "true"
         page = answer.json()
-        assert page["pagination"]["totalCount"] > 5
+        assert page["pagination"]["totalCount"] == 12
         assert page["pagination"]["hasNext"] == (offset < 10)
         seen += [row["firstName"] for row in page["data"]]
     assert seen == [f"Ada{n}" for n in range(12)]
     exact = tenant.get("/contacts?firstName=ada1&limit=2")
     assert "x-total-count-estimated" not in exact.headers
     assert exact.json()["pagination"]["totalCount"] == 3
+
+
+def test_a_list_that_takes_too_long_is_given_up(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(conn: psycopg.Connection, *_args: object) -> None:
+        conn.execute("SELECT pg_sleep(30)")
+
+    monkeypatch.setattr("viesti.api.database.LOOK_WITHIN_S", 0.05)
+    monkeypatch.setattr("viesti.api.v1.contacts.list_contacts", sleep)
+    answer = tenant.get("/contacts")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "GEN-503")
+    assert "narrow" in answer.json()["error"]["message"]
 
 
 def test_a_large_limit_is_taken_for_groups(new_tenant: Callable[..., Tenant]) -> None:

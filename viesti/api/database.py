@@ -26,8 +26,9 @@ log = structlog.get_logger()
 R = TypeVar("R")
 
 POOL_WAIT_S = 5.0
-# Bulk calls may hold this share of the connections, so that single sends find one free.
+# Bulk calls and lists may hold this share of the connections, so that single sends find one free.
 _BULK_SHARE = 2
+LOOK_WITHIN_S = 5
 # Files that are taken at a time; each holds a thread while it arrives, and now and then a
 # connection. One account's slow files leave room for the others'.
 _UPLOADS = 4
@@ -53,6 +54,24 @@ class Database:
         """
         limiter = self._bulk_limiter if bulk else self._limiter
         return await to_thread.run_sync(partial(self.run_here, work), limiter=limiter)
+
+    async def look(self, work: Callable[[psycopg.Connection], R]) -> R:
+        """What ``work`` reads, in statements of at most ``LOOK_WITHIN_S`` each.
+
+        For lists, whose filters a client makes up: a slow one must not keep what others need.
+        Raises Unavailable (GEN-503) if it takes longer.
+        """
+
+        def bounded(conn: psycopg.Connection) -> R:
+            conn.execute("SELECT set_config('statement_timeout', %s, true)", (f"{LOOK_WITHIN_S}s",))
+            try:
+                return work(conn)
+            except errors.QueryCanceled as error:
+                raise Unavailable(
+                    "The list takes too long to find: narrow the filters, or walk with after."
+                ) from error
+
+        return await to_thread.run_sync(partial(self.run_here, bounded), limiter=self._bulk_limiter)
 
     async def take_file(self, account_id: UUID, work: Callable[[], R]) -> R:
         """What ``work`` gives, in a thread; it takes a file and runs transactions of its own."""

@@ -70,7 +70,7 @@ async def list_(request: Request[Any, Any, Any]) -> Response[bytes]:
         page = list_contacts(conn, account, narrow, paging.offset, paging.limit, paging.after)
         return _views(conn, account, page.contacts), page
 
-    data, page = await services_of(request).database.run(work)
+    data, page = await services_of(request).database.look(work)
     return ok_walk(data, paging, page.count, has_next=page.has_next)
 
 

@@ -25,7 +25,7 @@ from viesti.kit.clock import utc_now
 async def list_(request: Request[Any, Any, Any]) -> Response[bytes]:
     account = caller_of(request).account_id
     paging = read_walk(request.query_params)
-    page = await services_of(request).database.run(
+    page = await services_of(request).database.look(
         lambda conn: list_conversations(conn, account, paging.offset, paging.limit, paging.after)
     )
     views = [conversation_view(row) for row in page.conversations]

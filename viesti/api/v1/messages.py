@@ -46,7 +46,7 @@ async def list_(request: Request[Any, Any, Any]) -> Response[bytes]:
         job_id=read_text(query, "jobId") or None,
         status=read_text(query, "status") or None,
     )
-    page = await services_of(request).database.run(
+    page = await services_of(request).database.look(
         lambda conn: list_messages(conn, account, narrow, paging.offset, paging.limit, paging.after)
     )
     views = [message_view(row) for row in page.messages]
