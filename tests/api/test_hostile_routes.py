@@ -19,6 +19,9 @@ from tests.api.conftest import Tenant
 from tests.api.test_hostile import UNUSABLE
 from viesti.api.errors import CATALOGUE
 
+# Thousands of requests.
+pytestmark = pytest.mark.slow
+
 READS_JSON = [route for route, sample in SAMPLES.items() if sample is not None]
 # In place of any value: wrong types, absurd numbers, text that cannot be stored or is too long.
 WRONG: list[str] = [

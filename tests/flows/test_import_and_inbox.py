@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.flows.rig import Account, Handsets, until
 
 ROWS = 100_000
 
 
+@pytest.mark.slow
 def test_5_texts_come_and_go_while_a_large_file_is_imported(
     account: Account, handsets: Handsets
 ) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.flows.conftest import Platform
 from tests.flows.rig import Account, Handsets, until
 
@@ -47,6 +49,7 @@ def is_refused(message: dict[str, Any]) -> bool:
     return told == ("error", "CONT-010", 0)
 
 
+@pytest.mark.slow
 def test_7_no_text_leaves_for_who_opted_out_until_the_handset_says_start(
     account: Account, handsets: Handsets
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.dispatch.bed import Bed, handset
+from viesti.db.connections import TRANSACTION_LIMIT_S
 from viesti.dispatch.settings import LEASE_S
 from viesti.inbound.sweeps import rematch_early
 from viesti.kit.clock import utc_now
@@ -29,11 +30,12 @@ async def test_who_wakes_after_its_lease_has_ended_sends_nothing_a_second_time(b
     for _ in range(2):
         before = bed.simulator.network.log.taken
         sleeper.send_signal(signal.SIGSTOP)
-        # Its connection stands and its lock is held: only the end of its lease frees its lanes.
+        # Its connection stands and its lock is held: only the end of its lease frees its lanes,
+        # and what it had locked in a transaction is free when the server ends that.
         await bed.until(
             lambda before=before: bed.simulator.network.log.taken > before + 300,
             "a take-over",
-            LEASE_S * 3,
+            LEASE_S * 3 + TRANSACTION_LIMIT_S,
         )
         sleeper.send_signal(signal.SIGCONT)
         await asyncio.sleep(0.5)
